@@ -1,0 +1,72 @@
+/* cli/serve.c: `thrum serve`, an echo server that says goodbye when it is told to stop. */
+#include "cli.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+static bool quiet;
+
+static void tell_end(const thrum_conn *c)
+{
+    thrum_closing end = {.size = sizeof end};
+    thrum_error e;
+    thrum_conn_error(c, &e);
+    if (thrum_conn_closing(c, &end) == THRUM_OK && end.recv_code != 0)
+        term_note("%s closed with %u", thrum_conn_peer(c), (unsigned)end.recv_code);
+    else
+        term_note("%s went: %s", thrum_conn_peer(c), e.text);
+}
+
+static void echo(thrum_conn *c, void *arg)
+{
+    thrum_message m;
+    (void)arg;
+    if (!quiet)
+        term_note("%s opened", thrum_conn_peer(c));
+    while (thrum_recv(c, &m, THRUM_FOREVER) == THRUM_OK) {
+        const thrum_status sent = thrum_send(c, m.kind, m.data, m.len);
+        thrum_message_release(&m);
+        if (sent != THRUM_OK)
+            break;
+    }
+    if (!quiet)
+        tell_end(c);
+}
+
+static void wait_for_signal(void)
+{
+    struct pollfd p = {.fd = wake_fd(), .events = POLLIN};
+    while (!wake_interrupted())
+        if (poll(&p, 1, -1) > 0)
+            wake_take();
+}
+
+int serve_run(const struct args *a)
+{
+    thrum_server *s = NULL;
+    thrum_error e;
+    quiet = a->quiet;
+    if (!wake_begin() || (a->trace && !term_trace()))
+        return CLI_FAILED;
+    const thrum_server_options o = {.size = sizeof o,
+                                    .serve = echo,
+                                    .subprotocols = a->subprotocols,
+                                    .open_timeout = a->open_timeout,
+                                    .ping_interval = a->ping_interval,
+                                    .max_message = a->max_message};
+    if (thrum_serve(&s, a->uri, &o, &e) != THRUM_OK) {
+        term_note("%s", e.text);
+        return CLI_FAILED;
+    }
+    puts(thrum_server_url(s));
+    fflush(stdout);
+    wait_for_signal();
+    const size_t open = thrum_server_count(s);
+    if (thrum_server_drain(s, 1001, a->grace) != THRUM_OK)
+        term_note("not every peer answered the goodbye in time; the rest was cut");
+    else if (!quiet)
+        term_note("stopped; %zu connection%s told 1001", open, open == 1 ? " was" : "s were");
+    thrum_server_free(s);
+    return CLI_OK;
+}

@@ -1,0 +1,14 @@
+/* fork.h: one place for pthread_atfork. */
+#ifndef BASE_FORK_H
+#define BASE_FORK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+extern _Atomic uint32_t fork_generation; /* grows by one in each child */
+
+/* Registers the three handlers, once per process (further calls do nothing); 0 or an errno. Order as in
+ * pthread_atfork. The generation has grown before child() runs. */
+int fork_watch(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+#endif

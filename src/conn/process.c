@@ -1,0 +1,66 @@
+/* process.c: the calls that concern the whole process: log, memory, exit policy, library threads. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "conn/conn.h"
+
+/* The user's function and its argument change together: a pair that was set is never changed again and never
+ * freed, since a thread may be about to call it. Setting a log is a thing of start-up, not of every second. */
+struct log_sink {
+    void (*fn)(const thrum_log_record *r, void *arg);
+    void *arg;
+};
+
+static void to_record(enum log_area area, enum log_level level, uint64_t conn, int64_t ns, const char *text, void *arg)
+{
+    const struct log_sink *sink = arg;
+    thrum_log_record r = {
+        .size = sizeof r,
+        .level = (int)level,
+        .area = log_area_name(area),
+        .text = text,
+        .conn = conn,
+        .ns = ns,
+    };
+    sink->fn(&r, sink->arg);
+}
+
+thrum_status thrum_set_log(void (*fn)(const thrum_log_record *r, void *arg), void *arg, const char *filter)
+{
+    enum { SINKS = 64 };
+    static struct lock lock = LOCK_INIT;
+    static struct log_sink sinks[SINKS];
+    static int used;
+    if (!fn)
+        return log_set(NULL, NULL, "") == 0 ? THRUM_OK : THRUM_E_ARGUMENT;
+    lock_take(&lock);
+    int i = 0;
+    while (i < used && (sinks[i].fn != fn || sinks[i].arg != arg))
+        i++;
+    thrum_status s = THRUM_E_FULL;
+    if (i < SINKS) {
+        sinks[i] = (struct log_sink){fn, arg};
+        used = i == used ? used + 1 : used;
+        s = log_set(to_record, &sinks[i], filter) == 0 ? THRUM_OK : THRUM_E_ARGUMENT;
+    }
+    lock_give(&lock);
+    return s;
+}
+
+thrum_status thrum_set_memory(const thrum_memory *m)
+{
+    if (!m || m->size < sizeof *m || !m->alloc || !m->resize || !m->release)
+        return THRUM_E_ARGUMENT;
+    struct mem_hook h = {m->ctx, m->alloc, m->resize, m->release};
+    return mem_set_hook(&h) ? THRUM_OK : THRUM_E_STATE;
+}
+
+thrum_status thrum_set_exit(thrum_exit_policy p, thrum_wait wait)
+{
+    return registry_set_exit(p, wait);
+}
+
+int thrum_library_threads(void)
+{
+    return thread_library_count();
+}

@@ -1,0 +1,156 @@
+/* registry.c: the process's list of connections, and what exit and fork do with it (contract E1, E3, E6, E12).
+ *
+ * The exit hook frees nothing and waits for nobody: it tries locks, all tries together bounded by EXIT_TRIES_MS, since a
+ * thread may be anywhere at that time. A lock is never held across a wait, so one that is busy is free again within
+ * microseconds, unless its holder was killed by the end itself. */
+#include <errno.h>
+#include <poll.h>
+#include <time.h>
+#include "base/clock.h"
+#include "base/exit.h"
+#include "base/fork.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "conn/conn.h"
+
+enum { EXIT_TRIES_MS = 50, EXIT_WRITES_MS = 150, LINGER_STEP_MS = 5 };
+
+static struct lock lock = LOCK_INIT;
+static struct list conns = LIST_INIT(conns);
+static struct list inherited = LIST_INIT(inherited); /* in a child: the parent's, until they are freed */
+static void (*front_forked)(void);
+static _Atomic int exit_policy = THRUM_GOODBYE;
+static _Atomic int64_t exit_linger = 0;
+
+void registry_add(struct thrum_conn *c)
+{
+    lock_take(&lock);
+    list_push(&conns, &c->link);
+    lock_give(&lock);
+}
+
+void registry_remove(struct thrum_conn *c)
+{
+    lock_take(&lock);
+    list_remove(&c->link);
+    lock_give(&lock);
+}
+
+thrum_status registry_set_exit(thrum_exit_policy p, int64_t linger)
+{
+    if (p != THRUM_GOODBYE && p != THRUM_LINGER && p != THRUM_CUT)
+        return THRUM_E_ARGUMENT;
+    if (linger < 0 && linger != THRUM_FOREVER)
+        return THRUM_E_ARGUMENT;
+    atomic_store(&exit_linger, linger);
+    atomic_store(&exit_policy, p);
+    return THRUM_OK;
+}
+
+static bool says_goodbye(struct thrum_conn *c, int64_t lock_until)
+{
+    if (!lock_try_until(&c->lock, lock_until))
+        return false;
+    if (c->stream && c->proto)
+        conn_goodbye(c, 1001, clock_now());
+    lock_give(&c->lock);
+    return true;
+}
+
+/* First those whose locks are free, so that one busy connection does not take the time of all. */
+static void say_goodbyes(int64_t now)
+{
+    int64_t tries = clock_after(now, EXIT_TRIES_MS), writes = clock_after(now, EXIT_WRITES_MS);
+    bool busy = false;
+    list_each(l, &conns)
+    {
+        if (!says_goodbye(list_of(l, struct thrum_conn, link), 0))
+            busy = true;
+        if (clock_now() > writes)
+            return;
+    }
+    /* A connection that has said it passes through goodbye unchanged. */
+    if (busy)
+        list_each(l, &conns) says_goodbye(list_of(l, struct thrum_conn, link), tries);
+}
+
+/* Reads without waiting; true while the peer's answer is still to come. */
+static bool lingers(struct thrum_conn *c)
+{
+    static uint8_t scratch[16 * 1024]; /* only the exiting thread is here */
+    if (!lock_try(&c->lock))
+        return true;
+    int64_t now = clock_now();
+    bool open = c->proto && !conn_ended(c) && thrum_proto_state(c->proto) != THRUM_CONNECTING;
+    if (open) {
+        while (conn_read(c, scratch, sizeof scratch, now))
+            ;
+        conn_write(c, now);
+        open = !conn_ended(c);
+    }
+    lock_give(&c->lock);
+    return open;
+}
+
+static void linger(int64_t until)
+{
+    for (;;) {
+        bool open = false;
+        list_each(l, &conns) open |= lingers(list_of(l, struct thrum_conn, link));
+        if (!open || clock_now() >= until)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = LINGER_STEP_MS * 1000000}, NULL);
+    }
+}
+
+static void on_exit_hook(void)
+{
+    if (atomic_load(&exit_policy) == THRUM_CUT)
+        return;
+    int64_t now = clock_now();
+    if (!lock_try_until(&lock, clock_after(now, EXIT_TRIES_MS)))
+        return;
+    say_goodbyes(now);
+    if (atomic_load(&exit_policy) == THRUM_LINGER)
+        linger(clock_after(now, atomic_load(&exit_linger)));
+    lock_give(&lock);
+}
+
+static void before_fork(void)
+{
+    lock_take(&lock);
+    thread_fork_lock();
+}
+
+static void after_fork_parent(void)
+{
+    thread_fork_unlock();
+    lock_give(&lock);
+}
+
+/* The child has one thread. A connection whose lock another thread held at the fork may be half-changed: its memory
+ * is not walked again. */
+static void after_fork_child(void)
+{
+    thread_forked();
+    lock_reset(&lock);
+    list_each_safe(l, next, &conns)
+    {
+        struct thrum_conn *c = list_of(l, struct thrum_conn, link);
+        if (lock_try(&c->lock))
+            lock_give(&c->lock);
+        else
+            c->torn = true;
+        list_remove(&c->link);
+        list_push(&inherited, &c->link);
+    }
+    if (front_forked)
+        front_forked();
+}
+
+int registry_start(void (*forked)(void))
+{
+    front_forked = forked;
+    int e = exit_watch(on_exit_hook);
+    return e ? e : fork_watch(before_fork, after_fork_parent, after_fork_child);
+}

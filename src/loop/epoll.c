@@ -1,0 +1,115 @@
+/* epoll.c: the poller on Linux. The kernel keeps the set, so arming is one system call from any thread and
+ * needs no lock of ours. EPOLLONESHOT is what makes a reported descriptor belong to whoever got the event. */
+#include "base/mem.h"
+#include "base/sys.h"
+#include "loop/poller_int.h"
+#include <errno.h>
+
+enum { BATCH = 64 };
+
+struct epoll {
+    struct poller poller; /* first */
+    int fd;
+};
+
+static struct epoll *of(struct poller *p)
+{
+    return (struct epoll *)(void *)p;
+}
+
+static void epoll_free(struct poller *p)
+{
+    if (of(p)->fd >= 0)
+        (void)sys.close(of(p)->fd);
+    wake_close(&p->wake);
+    mem_free(of(p));
+}
+
+static uint32_t to_epoll(unsigned what)
+{
+    return EPOLLONESHOT | ((what & POLLER_IN) ? (uint32_t)EPOLLIN : 0) |
+           ((what & POLLER_OUT) ? (uint32_t)EPOLLOUT : 0);
+}
+
+static int epoll_arm(struct poller *p, int fd, unsigned what, void *data)
+{
+    struct epoll_event e = {.events = to_epoll(what), .data = {.ptr = data}};
+    const int set = of(p)->fd;
+    /* Out of the set is the only silence: in it, the kernel reports hang-ups whatever was asked for. */
+    if ((what & (POLLER_IN | POLLER_OUT | POLLER_END)) == 0)
+        return sys.epoll_ctl(set, EPOLL_CTL_DEL, fd, &e) == 0 || errno == ENOENT ? 0 : errno;
+    if (sys.epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == 0)
+        return 0;
+    if (errno == ENOENT && sys.epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == 0)
+        return 0;
+    /* Another thread has put it in between the two calls; the last to arm wins. */
+    if (errno == EEXIST && sys.epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == 0)
+        return 0;
+    return errno;
+}
+
+static void epoll_forget(struct poller *p, int fd)
+{
+    struct epoll_event e = {0};
+    (void)sys.epoll_ctl(of(p)->fd, EPOLL_CTL_DEL, fd, &e); /* ENOENT: it was silent */
+}
+
+static unsigned from_epoll(uint32_t e)
+{
+    return ((e & EPOLLIN) ? (unsigned)POLLER_IN : 0) | ((e & EPOLLOUT) ? (unsigned)POLLER_OUT : 0) |
+           ((e & (EPOLLERR | EPOLLHUP)) ? (unsigned)POLLER_END : 0);
+}
+
+static int epoll_wait_events(struct poller *p, struct poller_event *out, int max, int ms)
+{
+    struct epoll_event e[BATCH];
+    int got = 0;
+    int n = sys.epoll_wait(of(p)->fd, e, max < BATCH ? max : BATCH, ms);
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < n; i++) {
+        if (e[i].data.ptr == p) { /* our own eventfd */
+            (void)wake_take(&p->wake);
+            continue;
+        }
+        out[got++] = (struct poller_event){.data = e[i].data.ptr, .what = from_epoll(e[i].events)};
+    }
+    return got;
+}
+
+static const struct poller_ops epoll_ops = {
+    .name = "epoll",
+    .free = epoll_free,
+    .arm = epoll_arm,
+    .forget = epoll_forget,
+    .wait = epoll_wait_events,
+};
+
+static int set_up(struct epoll *p)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data = {.ptr = p}};
+    int r = wake_open(&p->poller.wake);
+    if (r != 0)
+        return r;
+    p->fd = sys.epoll_create1(EPOLL_CLOEXEC);
+    if (p->fd < 0)
+        return errno;
+    return sys.epoll_ctl(p->fd, EPOLL_CTL_ADD, p->poller.wake.fd, &e) == 0 ? 0 : errno;
+}
+
+int epoll_poller_new(struct poller **out)
+{
+    struct epoll *p = mem_zalloc(sizeof *p);
+    if (p == NULL)
+        return ENOMEM;
+    p->poller.ops = &epoll_ops;
+    p->poller.wake.fd = -1;
+    p->fd = -1;
+    int r = set_up(p);
+    if (r != 0) {
+        epoll_free(&p->poller);
+        return r;
+    }
+    *out = &p->poller;
+    return 0;
+}

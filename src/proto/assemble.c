@@ -1,0 +1,251 @@
+/* assemble.c: bytes to frames, frames to messages (RFC 6455 sections 5.2 to 5.6), limits held before memory is spent.
+ *
+ * Between two calls only a header of at most 14 bytes and the unfinished message are kept: any cut of the input gives
+ * the same. A message's memory grows with the bytes that have come, never with a length that was announced. */
+#include <string.h>
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "proto/proto_int.h"
+#include "wire/mask.h"
+
+enum { DIRECT_MIN = 4096 };
+static const uint8_t nothing[1];
+
+static void fail(thrum_proto *p, const char *why)
+{
+    proto_fail(p, 1002, THRUM_E_PROTOCOL, "%s", why);
+}
+
+/* ---- headers ---------------------------------------------------------------------------------------------------- */
+
+/* What can be judged when two bytes are there, whatever is still to come. */
+static bool check_bits(thrum_proto *p, const struct frame_head *h)
+{
+    if (h->rsv1 || h->rsv2 || h->rsv3)
+        fail(p, "a frame has a reserved bit set, and no extension was agreed on");
+    else if (h->masked != p->server)
+        fail(p, p->server ? "a client's frame is not masked" : "a server's frame is masked");
+    else if (h->opcode == FRAME_CONTINUATION && !p->in_msg)
+        fail(p, "a continuation frame has no message to continue");
+    else if ((h->opcode == FRAME_TEXT || h->opcode == FRAME_BINARY) && p->in_msg)
+        fail(p, "a new message begins before the one before has ended");
+    else
+        return true;
+    return false;
+}
+
+static bool check_limits(thrum_proto *p, const struct frame_head *h)
+{
+    const struct settings *s = p->set;
+    if (frame_is_control(h->opcode))
+        return true;
+    if (h->len > s->max_frame)
+        proto_fail(p, 1009, THRUM_E_TOO_BIG, "a frame of %llu bytes is over the limit of %llu",
+                   (unsigned long long)h->len, (unsigned long long)s->max_frame);
+    else if (h->len > s->max_message - p->msg_total)
+        proto_fail(p, 1009, THRUM_E_TOO_BIG, "a message is over the limit of %llu bytes",
+                   (unsigned long long)s->max_message);
+    else if (p->msg_frames >= s->max_fragments)
+        proto_fail(p, 1009, THRUM_E_TOO_BIG, "a message has more than %llu frames",
+                   (unsigned long long)s->max_fragments);
+    else
+        return true;
+    return false;
+}
+
+static void begin_payload(thrum_proto *p)
+{
+    p->fh_n = 0;
+    p->frame_at = 0;
+    p->expect = EXPECT_PAYLOAD;
+    if (frame_is_control(p->frame.opcode))
+        return;
+    p->msg_frames++;
+    p->msg_total += p->frame.len;
+    if (p->frame.opcode == FRAME_CONTINUATION)
+        return;
+    p->in_msg = true;
+    p->msg_kind = (thrum_kind)p->frame.opcode;
+    p->utf8 = (struct utf8){0};
+
+}
+
+/* Takes bytes of a header; returns how many. */
+static size_t take_head(thrum_proto *p, const uint8_t *d, size_t n)
+{
+    size_t had = p->fh_n, room = sizeof p->fh - had, take = n < room ? n : room;
+    const char *why = NULL;
+    memcpy(p->fh + had, d, take);
+    p->frame = (struct frame_head){0};
+    int size = frame_decode(&p->frame, p->fh, had + take, &why);
+    if (size < 0) {
+        fail(p, why);
+        return n;
+    }
+    if (had + take >= 2 && !check_bits(p, &p->frame))
+        return n;
+    if (size == 0) {
+        p->fh_n = had + take;
+        return take;
+    }
+    if (!check_limits(p, &p->frame))
+        return n;
+    begin_payload(p);
+    return (size_t)size - had;
+}
+
+/* ---- payloads --------------------------------------------------------------------------------------------------- */
+
+/* Room for `more` bytes and the NUL. A frame whose payload is all here gets just that much; one that is still to come
+ * grows by doubling. */
+static bool reserve(thrum_proto *p, size_t more)
+{
+    struct buf *b = &p->msg;
+    if (b->cap - b->len > more)
+        return true;
+    size_t cap = b->len + more + 1;
+    bool whole = p->frame.fin && p->frame.len - p->frame_at == more;
+    if (!whole && cap < b->cap * 2)
+        cap = b->cap * 2;
+    uint8_t *d = mem_resize(b->p, cap);
+    if (!d) {
+        proto_fail(p, 1011, THRUM_E_MEMORY, "no memory for a message");
+        return false;
+    }
+    b->p = d;
+    b->cap = cap;
+    return true;
+}
+
+static void trace_in(thrum_proto *p)
+{
+    char shown[128] = "";
+    if (!log_wanted(LOG_FRAME, LOG_TRACE))
+        return;
+    bool control = frame_is_control(p->frame.opcode);
+    size_t len = (size_t)p->frame.len, from = control || p->msg.len < len ? 0 : p->msg.len - len;
+    if (control || p->msg.len >= len)
+        text_escape(shown, sizeof shown, control ? p->control : p->msg.p ? p->msg.p + from : nothing, len);
+    LOG(LOG_FRAME, LOG_TRACE, p->host.id, "< %s \"%s\" [%zu bytes]%s", frame_opcode_name(p->frame.opcode), shown, len,
+        p->frame.fin ? "" : " more follow");
+}
+
+static void end_message(thrum_proto *p)
+{
+    struct buf *b = &p->msg;
+    if (p->msg_kind == THRUM_TEXT && !utf8_done(&p->utf8)) {
+        proto_fail(p, 1007, THRUM_E_UTF8, "a text message ends inside a character");
+        return;
+    }
+    thrum_message m = {
+        .kind = p->msg_kind,
+        .part = THRUM_PART_LAST | (p->parted ? 0 : THRUM_PART_FIRST),
+        .len = b->len,
+        .data = b->p ? b->p : nothing,
+        .hold = b->p,
+    };
+    if (b->p)
+        b->p[b->len] = 0;
+    *b = (struct buf){.max = b->max};
+    p->stats.messages_in++;
+    p->in_msg = p->parted = false;
+    p->msg_total = p->msg_frames = 0;
+    if (p->state != THRUM_OPEN && p->paused) { /* read on for the peer's Close, but nobody takes any more */
+        thrum_message_release(&m);
+        return;
+    }
+    if (!event_push(p, THRUM_EVENT_MESSAGE, 0, m))
+        proto_fail(p, 1011, THRUM_E_MEMORY, "no memory for a message");
+}
+
+static void end_frame(thrum_proto *p)
+{
+    p->expect = EXPECT_FRAME;
+    trace_in(p);
+    if (frame_is_control(p->frame.opcode))
+        control_frame(p);
+    else if (p->frame.fin)
+        end_message(p);
+    else
+        events_review(p);
+}
+
+void assemble_payload(thrum_proto *p, uint8_t *d, size_t n, bool in_place)
+{
+    const struct frame_head *h = &p->frame;
+    uint8_t *to;
+    if (frame_is_control(h->opcode)) {
+        to = p->control + p->frame_at;
+    } else if (in_place) {
+        to = d;
+    } else {
+        if (n > 0 && !reserve(p, n))
+            return;
+        to = p->msg.p ? p->msg.p + p->msg.len : NULL;
+    }
+    if (n > 0 && h->masked)
+        mask_apply(to, d, n, h->key, p->frame_at);
+    else if (n > 0 && to != d)
+        memcpy(to, d, n);
+    p->frame_at += n;
+    if (!frame_is_control(h->opcode)) {
+        p->msg.len += n;
+        p->stats.bytes_in += n;
+        if (n > 0 && p->msg_kind == THRUM_TEXT && !utf8_feed(&p->utf8, to, n)) {
+            proto_fail(p, 1007, THRUM_E_UTF8, "a text message is not UTF-8");
+            return;
+        }
+    }
+    if (p->frame_at == h->len)
+        end_frame(p);
+}
+
+void assemble_feed(thrum_proto *p, uint8_t *d, size_t n)
+{
+    while (n > 0 && (p->expect == EXPECT_FRAME || p->expect == EXPECT_PAYLOAD)) {
+        size_t used = 0;
+        if (p->expect == EXPECT_FRAME) {
+            used = take_head(p, d, n);
+        } else {
+            uint64_t rest = p->frame.len - p->frame_at;
+            used = rest < n ? (size_t)rest : n;
+            assemble_payload(p, d, used, false);
+        }
+        d += used;
+        n -= used;
+        if (p->expect == EXPECT_PAYLOAD && p->frame.len == 0)
+            assemble_payload(p, d, 0, false);
+    }
+}
+
+uint8_t *thrum_proto_in(thrum_proto *p, size_t *room)
+{
+    *room = 0;
+    if (p->expect != EXPECT_PAYLOAD || frame_is_control(p->frame.opcode))
+        return NULL;
+    uint64_t rest = p->frame.len - p->frame_at;
+    if (rest < DIRECT_MIN)
+        return NULL;
+    struct buf *b = &p->msg;
+    size_t free_now = b->cap > b->len ? b->cap - b->len - 1 : 0;
+    if (free_now < DIRECT_MIN) {
+        /* At most as much again as has come. */
+        size_t more = b->len > DIRECT_MIN ? b->len : DIRECT_MIN;
+        more = rest < more ? (size_t)rest : more;
+        uint8_t *d = mem_resize(b->p, b->len + more + 1);
+        if (!d)
+            return NULL; /* the copying door will say so */
+        b->p = d;
+        b->cap = b->len + more + 1;
+        free_now = more;
+    }
+    *room = rest < free_now ? (size_t)rest : free_now;
+    return b->p + b->len;
+}
+
+void assemble_release(thrum_proto *p)
+{
+    buf_free(&p->msg);
+    p->in_msg = p->parted = false;
+}

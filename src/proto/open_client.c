@@ -1,0 +1,232 @@
+/* open_client.c: the client's opening handshake (RFC 6455 section 4.1).
+ *
+ *   client_begin (request out) --client_head_done--> EXPECT_FRAME (101)
+ *                              |--1xx--> EXPECT_HEAD again
+ *                              '--any other status--> EXPECT_BODY --client_refused--> the end */
+#include <string.h>
+#include "base/base64.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sha1.h"
+#include "base/text.h"
+#include "proto/proto_int.h"
+#include "wire/field.h"
+#include "wire/uri.h"
+
+enum { REQUEST_MAX = 128 * 1024, INTERIM_MAX = 8, KEY_SIZE = BASE64_SIZE(16) };
+
+static bool put(struct buf *b, const char *s)
+{
+    return buf_append(b, s, strlen(s)) == THRUM_OK;
+}
+
+static bool put_field(struct buf *b, const char *name, const char *value)
+{
+    return !value || (put(b, name) && put(b, ": ") && put(b, value) && put(b, "\r\n"));
+}
+
+static bool put_subprotocols(struct buf *b, char **v)
+{
+    if (!v || !v[0])
+        return true;
+    bool done = put(b, "Sec-WebSocket-Protocol: ");
+    for (size_t i = 0; v[i]; i++)
+        done = done && (i == 0 || put(b, ", ")) && put(b, v[i]);
+    return done && put(b, "\r\n");
+}
+
+static bool compose(const thrum_proto *p, struct buf *b, const char *host)
+{
+    const struct settings *s = p->set;
+    bool done = put(b, "GET ") && put(b, p->target) && put(b, " HTTP/1.1\r\n") && put_field(b, "Host", host) &&
+                put(b, "Upgrade: websocket\r\nConnection: Upgrade\r\n") && put_field(b, "Sec-WebSocket-Key", p->key) &&
+                put(b, "Sec-WebSocket-Version: 13\r\n") && put_field(b, "Origin", s->origin) &&
+                put_subprotocols(b, s->subprotocols) && put_field(b, "User-Agent", s->user_agent);
+    for (size_t i = 0; s->headers && s->headers[i]; i += 2)
+        done = done && put_field(b, s->headers[i], s->headers[i + 1]);
+    return done && put(b, "\r\n");
+}
+
+static thrum_status make_key(thrum_proto *p, thrum_error *err)
+{
+    uint8_t bytes[16];
+    if (p->host.random(p->host.ctx, bytes, sizeof bytes) != 0)
+        return error_set(err, THRUM_E_SYSTEM, "the system gives no random bytes for the handshake");
+    p->key = mem_alloc(KEY_SIZE + 1);
+    if (!p->key)
+        return error_set(err, THRUM_E_MEMORY, "no memory for the handshake");
+    base64_encode(p->key, bytes, sizeof bytes);
+    return THRUM_OK;
+}
+
+/* The target as it is sent: "/" where the URL has none, "/?x" where it has a query only. */
+static char *make_target(const struct uri *u)
+{
+    bool slash = u->target.n == 0 || u->target.p[0] == '?';
+    char *s = mem_alloc(u->target.n + 2);
+    if (!s)
+        return NULL;
+    s[0] = '/';
+    if (u->target.n > 0)
+        memcpy(s + slash, u->target.p, u->target.n);
+    s[u->target.n + slash] = '\0';
+    return s;
+}
+
+static thrum_status read_url(struct uri *u, const char *url, thrum_error *err)
+{
+    const char *why = "it is NULL";
+    if (!url || !uri_parse(u, field_text(url), false, &why))
+        return error_set(err, THRUM_E_ARGUMENT, "the URL cannot be used: %s", why);
+    if (u->user.p)
+        return error_set(err, THRUM_E_ARGUMENT,
+                         "credentials in the URL are not supported yet; pass an Authorization header");
+    return THRUM_OK;
+}
+
+thrum_status client_begin(thrum_proto *p, const char *url, thrum_error *err)
+{
+    struct uri u;
+    char host[300];
+    struct buf b;
+    thrum_status s = read_url(&u, url, err);
+    s = s ? s : make_key(p, err);
+    if (s != THRUM_OK)
+        return s;
+    buf_init(&b, REQUEST_MAX);
+    p->target = make_target(&u);
+    if (uri_host(&u, host, sizeof host) == 0)
+        s = error_set(err, THRUM_E_ARGUMENT, "the host in the URL is too long");
+    else if (p->target && compose(p, &b, host) && outbox_bytes(p, b.p, b.len) == THRUM_OK)
+        LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "> GET request to %s", host);
+    else
+        s = error_set(err, THRUM_E_MEMORY, "no memory for the request, or it is over 128 KiB");
+    buf_free(&b);
+    return s;
+}
+
+/* ---- the answer --------------------------------------------------------------------------------------------------- */
+
+static bool is_accepted(const thrum_proto *p, thrum_slice value)
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    char text[KEY_SIZE + sizeof guid], want[BASE64_SIZE(20) + 1];
+    uint8_t digest[20];
+    memcpy(text, p->key, KEY_SIZE);
+    memcpy(text + KEY_SIZE, guid, sizeof guid - 1);
+    sha1(digest, text, KEY_SIZE + sizeof guid - 1);
+    base64_encode(want, digest, sizeof digest);
+    return field_equal(value, want);
+}
+
+/* What is wrong with a 101, or NULL (RFC 6455 section 4.1, the numbered list at its end). */
+static const char *judge(thrum_proto *p, const char **subprotocol)
+{
+    const struct http1_head *h = p->parsed;
+    if (h->minor == 0)
+        return "the server speaks HTTP/1.0";
+    if (http1_count(h, "Upgrade") != 1 || !field_equal_case(http1_get(h, "Upgrade", 0), "websocket"))
+        return "the server's answer has not exactly one Upgrade: websocket";
+    if (http1_count(h, "Connection") != 1 || !field_list_has(http1_get(h, "Connection", 0), "upgrade"))
+        return "the server's answer has no Connection: Upgrade";
+    if (http1_count(h, "Sec-WebSocket-Accept") != 1 || !is_accepted(p, http1_get(h, "Sec-WebSocket-Accept", 0)))
+        return "the server's Sec-WebSocket-Accept does not fit our key";
+    const char *why = negotiate_answer(p);
+    return why ? why : negotiate_chosen(p, subprotocol);
+}
+
+static void switched(thrum_proto *p)
+{
+    const char *subprotocol = NULL, *why = judge(p, &subprotocol);
+    if (why) {
+        proto_fail(p, 0, THRUM_E_HANDSHAKE, "%s", why);
+        p->error.http_status = 101;
+        return;
+    }
+    if (subprotocol && !(p->subprotocol = mem_strdup(subprotocol))) {
+        proto_fail(p, 0, THRUM_E_MEMORY, "no memory for the handshake");
+        return;
+    }
+    open_done(p);
+}
+
+/* A body is read for its first line only, and only as far as that costs nothing. */
+static void expect_body(thrum_proto *p)
+{
+    const struct http1_head *h = p->parsed;
+    thrum_slice s = http1_get(h, "Content-Length", 0);
+    uint64_t n = 0;
+    p->body_known = s.n > 0 && s.n < 10 && http1_count(h, "Transfer-Encoding") == 0;
+    for (size_t i = 0; i < s.n && p->body_known; i++) {
+        p->body_known = s.p[i] >= '0' && s.p[i] <= '9';
+        n = n * 10 + (uint64_t)(s.p[i] - '0');
+    }
+    p->body_left = p->body_known && n < BODY_MAX ? n : BODY_MAX;
+    p->head.len = 0;
+    p->expect = EXPECT_BODY;
+    if (p->body_left == 0 || h->status == 204 || h->status == 304)
+        client_refused(p);
+}
+
+static bool parse(thrum_proto *p)
+{
+    const char *why = NULL;
+    struct http1_head *h = p->parsed ? p->parsed : mem_alloc(sizeof *h);
+    p->parsed = h;
+    if (!h) {
+        proto_fail(p, 0, THRUM_E_MEMORY, "no memory for the server's head");
+        return false;
+    }
+    int bad = http1_parse_response(h, p->head.p, p->head.len, &why);
+    request_free(p->request);
+    p->request = bad ? NULL : request_new(p, h);
+    if (bad)
+        proto_fail(p, 0, THRUM_E_HANDSHAKE, "the server's answer is not HTTP/1.1: %s", why);
+    else if (!p->request)
+        proto_fail(p, 0, THRUM_E_MEMORY, "no memory for the server's head");
+    return p->request != NULL;
+}
+
+void client_head_done(thrum_proto *p)
+{
+    if (!parse(p))
+        return;
+    uint16_t status = p->parsed->status;
+    LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "< %d", status);
+    if (status == 101) {
+        switched(p);
+    } else if (status >= 200) {
+        expect_body(p);
+    } else if (++p->skipped > INTERIM_MAX) {
+        proto_fail(p, 0, THRUM_E_HANDSHAKE, "the server sends interim answers without end");
+    } else {
+        p->head.len = 0;
+        p->scan = (struct http1_scan){0};
+    }
+}
+
+void client_body(thrum_proto *p, const uint8_t *d, size_t n)
+{
+    size_t take = n < p->body_left ? n : (size_t)p->body_left;
+    (void)buf_append(&p->head, d, take); /* without memory the sentence is shorter */
+    p->body_left -= take;
+    if (p->body_left == 0)
+        client_refused(p);
+}
+
+void client_refused(thrum_proto *p)
+{
+    char line[120] = "";
+    const uint8_t *lf = p->head.len ? memchr(p->head.p, '\n', p->head.len) : NULL;
+    size_t n = lf ? (size_t)(lf - p->head.p) : p->head.len;
+    while (n > 0 && (p->head.p[n - 1] == '\r' || p->head.p[n - 1] == ' '))
+        n--;
+    if (n > 0)
+        text_escape(line, sizeof line, p->head.p, n);
+    int status = p->parsed->status;
+    const char *phrase = http1_reason(status); /* the server's own stood where the body is now */
+    proto_fail(p, 0, THRUM_E_REFUSED, "the server answered %d%s%s%s%s", status, phrase[0] ? " " : "", phrase,
+               line[0] ? ": " : "", line);
+    p->error.http_status = (uint16_t)status;
+    p->error.by_peer = 1;
+}

@@ -1,0 +1,40 @@
+/* settings.h: the options of a client or server, normalised once: defaults filled in, strings and lists copied. */
+#ifndef PROTO_SETTINGS_H
+#define PROTO_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <thrum/server.h>
+
+struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT64_MAX for none */
+    int64_t open_timeout, close_timeout, send_timeout, ping_interval, ping_timeout;
+    uint64_t max_message, max_frame, max_fragments;
+    uint64_t recv_high, recv_low, send_high, spin_us;
+    size_t recv_high_messages, recv_low_messages; /* 16 and 4 */
+    bool interruptible;
+    thrum_switch attended;
+    /* client */
+    char *origin, *user_agent; /* NULL: not sent */
+    char **headers;            /* name, value, ..., NULL; NULL none */
+    /* both */
+    char **subprotocols; /* NULL at the end; NULL none */
+    /* server */
+    char **origins, **hosts; /* NULL: see server.h */
+    char *server_name;
+    uint64_t max_conns, backlog, stack_size;
+    bool reuse_port, unlink_socket;
+    void (*serve)(thrum_conn *c, void *arg);
+    int (*on_request)(const thrum_request *r, thrum_reply *a, void *arg);
+    int (*on_subprotocol)(const thrum_request *r, const char *const *offered, size_t n, void *arg);
+    void *arg;
+};
+
+/* Check and copy; on failure nothing is kept and *err says which option is wrong and what it may be. o may be NULL.
+ * Reads min(o->size, own size); what lies beyond the own size must be zero, else E_TOO_NEW; a size that is not a
+ * multiple of 8, or is smaller than the first field, is E_ARGUMENT. */
+thrum_status settings_client(struct settings *s, const thrum_client_options *o, thrum_error *err);
+thrum_status settings_server(struct settings *s, const thrum_server_options *o, thrum_error *err);
+void settings_free(struct settings *s);
+
+#endif

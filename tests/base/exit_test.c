@@ -1,0 +1,60 @@
+/* exit_test.c: the hook runs once for each way out that runs handlers, after the flag is up; _exit runs none.
+ */
+#include "base/exit.h"
+#include "base_test.h"
+#include <string.h>
+
+static int out = -1;
+
+static void hook(void)
+{
+    char c = atomic_load(&exit_begun) ? 'B' : 'b';
+    if (write(out, &c, 1) != 1)
+        _exit(9);
+}
+
+static void never(void)
+{
+    if (write(out, "!", 1) != 1)
+        _exit(9);
+}
+
+/* What the hook has written in a child that leaves by `leave`. */
+static void expect(void (*leave)(int), const char *want)
+{
+    int p[2], status;
+    char got[8] = "";
+    assert_int_equal(pipe(p), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        out = p[1];
+        if (exit_watch(hook) != 0 || exit_watch(hook) != 0 || exit_watch(never) != 0 ||
+            atomic_load(&exit_begun))
+            _exit(8);
+        leave(7);
+    }
+    close(p[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+    ssize_t n = read(p[0], got, sizeof got - 1);
+    assert_true(n >= 0);
+    assert_string_equal(got, want);
+    close(p[0]);
+}
+
+static void test_ways_out(void **state)
+{
+    (void)state;
+    expect(exit, "B");
+    expect(quick_exit, "B");
+    expect(_exit, "");
+    assert_false(atomic_load(&exit_begun));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ways_out)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,3 @@
+/* Twin of src/loop/epoll.c. */
+#define BACKEND "epoll"
+#include "poller_checks.h"

@@ -1,0 +1,3 @@
+/* Twin of src/loop/poll.c. */
+#define BACKEND "poll"
+#include "poller_checks.h"

@@ -1,0 +1,481 @@
+/* poller_checks.h: what every backend must do; epoll_test.c and poll_test.c run the same checks. The
+ * including file says which: #define BACKEND "epoll". */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/sys.h"
+#include "lib/fault.h"
+#include "lib/peer.h"
+#include "loop/poller.h"
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LONG_MS = 20000, MANY = 300 };
+
+static struct poller *p;
+static struct poller_event e[8];
+static int a[2]; /* a socket pair: [0] is watched */
+static long blocks;
+static int descriptors;
+static int one, two; /* their addresses are data */
+
+static int set_up(void **state)
+{
+    (void)state;
+    fault_count_memory();
+    blocks = fault_live_blocks();
+    descriptors = fault_open_descriptors();
+    assert_int_equal(setenv("THRUM_BACKEND", BACKEND, 1), 0);
+    assert_int_equal(poller_new(&p), 0);
+    assert_string_equal(poller_name(p), BACKEND);
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, a);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sys = sys_real;
+    close(a[0]);
+    if (a[1] >= 0)
+        close(a[1]);
+    poller_free(p);
+    assert_int_equal(fault_live_blocks(), blocks);
+    assert_int_equal(fault_open_descriptors(), descriptors);
+    return 0;
+}
+
+static void put(void)
+{
+    assert_int_equal(write(a[1], "x", 1), 1);
+}
+
+static void nothing(void)
+{
+    assert_int_equal(poller_wait(p, e, 8, 0), 0);
+}
+
+static void event(const void *data, unsigned what)
+{
+    memset(e, 0, sizeof e);
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 1);
+    assert_ptr_equal(e[0].data, data);
+    assert_int_equal(e[0].what, what);
+}
+
+static void reported_once_until_armed_again(void **state)
+{
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    nothing();
+    put();
+    event(&one, POLLER_IN);
+    nothing(); /* though the byte is still there */
+    put();
+    nothing(); /* nor for a new one */
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &two), 0);
+    event(&two, POLLER_IN);
+    nothing();
+}
+
+static void only_what_was_asked_for(void **state)
+{
+    (void)state;
+    put();
+    assert_int_equal(poller_arm(p, a[0], POLLER_OUT, NULL), 0);
+    event(NULL, POLLER_OUT);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN | POLLER_OUT, NULL), 0);
+    event(NULL, POLLER_IN | POLLER_OUT);
+    /* The last to arm says what is wanted. */
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN | POLLER_OUT, &one), 0);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &two), 0);
+    event(&two, POLLER_IN);
+}
+
+static void armed_with_nothing_is_silent(void **state)
+{
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], 0, &one), 0); /* never seen before */
+    put();
+    nothing();
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    assert_int_equal(poller_arm(p, a[0], 0, &one), 0);
+    nothing();
+    close(a[1]); /* not even the end */
+    a[1] = -1;
+    nothing();
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    event(&one, POLLER_IN | POLLER_END);
+}
+
+static void the_end_is_always_told(void **state)
+{
+    (void)state;
+    assert_int_equal(shutdown(a[0], SHUT_RDWR), 0);
+    assert_int_equal(poller_arm(p, a[0], POLLER_OUT, &one), 0);
+    event(&one, POLLER_OUT | POLLER_END);
+    nothing();
+    assert_int_equal(poller_arm(p, a[0], POLLER_END, &one), 0);
+    event(&one, POLLER_END);
+}
+
+static void forgotten_is_gone(void **state)
+{
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    put();
+    poller_forget(p, a[0]);
+    nothing();
+    poller_forget(p, a[0]); /* again, and one never seen: fine */
+    poller_forget(p, a[1]);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &two), 0); /* and it may come back */
+    event(&two, POLLER_IN);
+}
+
+/* A number that was closed, without forgetting it while it was silent, and taken by another file. */
+static void a_number_may_be_another_file(void **state)
+{
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    put();
+    event(&one, POLLER_IN);
+    int other[2];
+    assert_int_equal(pipe2(other, O_CLOEXEC), 0);
+    assert_int_equal(dup2(other[0], a[0]), a[0]);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &two), 0);
+    assert_int_equal(write(other[1], "x", 1), 1);
+    event(&two, POLLER_IN);
+    close(other[0]);
+    close(other[1]);
+}
+
+static void errors_of_arming(void **state)
+{
+    (void)state;
+    assert_int_equal(poller_arm(p, -1, POLLER_IN, NULL), EBADF);
+    assert_int_equal(poller_wait(p, e, 0, 0), -EINVAL);
+}
+
+static sem_t inside;
+static int announced_poll(struct pollfd *q, nfds_t n, int ms)
+{
+    sem_post(&inside);
+    return sys_real.poll(q, n, ms);
+}
+static int announced_epoll(int fd, struct epoll_event *q, int n, int ms)
+{
+    sem_post(&inside);
+    return sys_real.epoll_wait(fd, q, n, ms);
+}
+
+static void *wait_for_event(void *arg)
+{
+    return (void *)(intptr_t)poller_wait(p, arg, 8, LONG_MS);
+}
+
+/* Runs fn on this thread when another is inside poller_wait; what that answers. */
+static int during_a_wait(void (*fn)(void))
+{
+    pthread_t t;
+    void *n;
+    sem_init(&inside, 0, 0);
+    sys.poll = announced_poll;
+    sys.epoll_wait = announced_epoll;
+    memset(e, 0, sizeof e);
+    assert_int_equal(pthread_create(&t, NULL, wait_for_event, e), 0);
+    while (sem_wait(&inside) != 0)
+        continue;
+    fn();
+    pthread_join(t, &n);
+    sys = sys_real;
+    return (int)(intptr_t)n;
+}
+
+static void arm_it(void)
+{
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+}
+
+static void armed_from_another_thread_during_the_wait(void **state)
+{
+    (void)state;
+    put();
+    assert_int_equal(during_a_wait(arm_it), 1);
+    assert_ptr_equal(e[0].data, &one);
+    nothing();
+}
+
+static void forget_then_wake(void)
+{
+    poller_forget(p, a[0]);
+    put();
+    poller_wake(p);
+}
+
+static void forgotten_during_the_wait(void **state)
+{
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    assert_int_equal(during_a_wait(forget_then_wake), 0);
+    nothing();
+}
+
+static void rearm_then_wake(void)
+{
+    assert_int_equal(poller_arm(p, a[0], 0, &one), 0);
+    put();
+    poller_wake(p);
+}
+
+static void silenced_during_the_wait(void **state)
+{
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    assert_int_equal(during_a_wait(rearm_then_wake), 0);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    event(&one, POLLER_IN);
+}
+
+static int changed_after_poll(struct pollfd *q, nfds_t n, int ms)
+{
+    put();
+    int r = sys_real.poll(q, n, ms);
+    sys.poll = sys_real.poll;
+    assert_int_equal(poller_arm(p, a[0], POLLER_END, &two), 0);
+    poller_wake(p);
+    return r;
+}
+
+/* An answer to what was asked before is none to what is asked now. (With epoll the kernel sees to that.) */
+static void armed_anew_between_readiness_and_report(void **state)
+{
+    (void)state;
+    if (strcmp(BACKEND, "poll") != 0)
+        skip();
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    sys.poll = changed_after_poll;
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    event(&one, POLLER_IN);
+}
+
+static void wake(void)
+{
+    poller_wake(p);
+}
+
+static atomic_int writes;
+static ssize_t counted_write(int fd, const void *b, size_t n)
+{
+    atomic_fetch_add(&writes, 1);
+    return sys_real.write(fd, b, n);
+}
+
+static void woken(void **state)
+{
+    (void)state;
+    assert_int_equal(during_a_wait(wake), 0);
+    poller_wake(p); /* before the wait: not lost */
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0);
+    /* Many are one, and cost one write. */
+    atomic_store(&writes, 0);
+    sys.write = counted_write;
+    for (int i = 0; i < 1000; i++)
+        poller_wake(p);
+    assert_int_equal(atomic_load(&writes), 1);
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0);
+    poller_wake(p);
+    assert_int_equal(atomic_load(&writes), 2);
+    /* A wake does not hide an event. */
+    put();
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    event(&one, POLLER_IN);
+}
+
+static void wake_in_handler(int sig)
+{
+    (void)sig;
+    poller_wake(p);
+}
+
+static void woken_from_a_signal_handler(void **state)
+{
+    struct sigaction act = {.sa_handler = wake_in_handler}, old;
+    (void)state;
+    assert_int_equal(sigaction(SIGUSR1, &act, &old), 0);
+    errno = 77;
+    raise(SIGUSR1);
+    assert_int_equal(errno, 77);
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0);
+    sigaction(SIGUSR1, &old, NULL);
+}
+
+static int poll_eintr(struct pollfd *q, nfds_t n, int ms)
+{
+    (void)q;
+    (void)n;
+    (void)ms;
+    errno = EINTR;
+    return -1;
+}
+static int epoll_eintr(int fd, struct epoll_event *q, int n, int ms)
+{
+    (void)fd;
+    (void)q;
+    (void)n;
+    (void)ms;
+    errno = EINTR;
+    return -1;
+}
+
+static void a_signal_ends_the_wait_quietly(void **state)
+{
+    (void)state;
+    put();
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    sys.poll = poll_eintr;
+    sys.epoll_wait = epoll_eintr;
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0);
+    sys = sys_real;
+    event(&one, POLLER_IN); /* nothing was lost by it */
+}
+
+static void the_time_is_kept(void **state)
+{
+    int64_t before = clock_now();
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    assert_int_equal(poller_wait(p, e, 8, 30), 0);
+    assert_true(clock_now() - before >= 29 * CLOCK_MS); /* epoll counts in whole milliseconds */
+}
+
+/* More ready than fit: the rest comes with the next calls, each once. */
+static void many_at_once(void **state)
+{
+    int fds[MANY][2], seen[MANY] = {0}, left = MANY;
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(pipe2(fds[i], O_CLOEXEC), 0);
+        assert_int_equal(write(fds[i][1], "x", 1), 1);
+        assert_int_equal(poller_arm(p, fds[i][0], POLLER_IN, &seen[i]), 0);
+    }
+    while (left > 0) {
+        int n = poller_wait(p, e, 8, LONG_MS);
+        assert_in_range(n, 1, 8);
+        for (int i = 0; i < n; i++)
+            ++*(int *)e[i].data;
+        left -= n;
+    }
+    nothing();
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(seen[i], 1);
+        poller_forget(p, fds[i][0]);
+        close(fds[i][0]);
+        close(fds[i][1]);
+    }
+}
+
+/* Threads arm at the same time, first calls for their descriptors and for a shared one; nothing gets lost. */
+static int ring[4][2];
+static void *arm_often(void *arg)
+{
+    int *mine = arg;
+    intptr_t bad = 0;
+    for (int i = 0; i < 500; i++) {
+        bad += poller_arm(p, mine[0], POLLER_IN, mine) != 0;
+        bad += poller_arm(p, a[0], POLLER_IN, &one) != 0;
+        if (i % 50 == 0)
+            poller_forget(p, mine[0]);
+    }
+    bad += poller_arm(p, mine[0], POLLER_IN, mine) != 0;
+    bad += write(mine[1], "x", 1) != 1;
+    poller_wake(p);
+    return (void *)bad;
+}
+
+static void armed_by_many_threads(void **state)
+{
+    pthread_t t[4];
+    int left = 4;
+    void *bad;
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pipe2(ring[i], O_CLOEXEC), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, arm_often, ring[i]), 0);
+    while (left > 0) {
+        int n = poller_wait(p, e, 8, LONG_MS);
+        assert_true(n >= 0);
+        for (int i = 0; i < n; i++)
+            left -= e[i].data != &one;
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(t[i], &bad);
+        assert_null(bad);
+        close(ring[i][0]);
+        close(ring[i][1]);
+        poller_forget(p, ring[i][0]);
+    }
+}
+
+static void poll_once(struct fault_report *r, void *arg)
+{
+    struct poller *q = NULL;
+    struct poller_event ev[2];
+    (void)arg;
+    int k = poller_new(&q);
+    fault_check(r, k >= 0 && (k == 0) == (q != NULL), "result and poller do not agree");
+    fault_check(r, k == 0 || !r->harmless, "no poller");
+    if (q == NULL)
+        return;
+    k = poller_arm(q, a[0], POLLER_OUT, &one);
+    int n = k == 0 ? poller_wait(q, ev, 2, 1000) : 0;
+    fault_check(r, (k == 0 && n == 1 && ev[0].data == &one) || !r->harmless, "no event");
+    poller_wake(q);
+    poller_wait(q, ev, 2, 0);
+    poller_forget(q, a[0]);
+    poller_free(q);
+}
+
+static void every_failure(void **state)
+{
+    (void)state;
+    assert_true(fault_run("poller " BACKEND, poll_once, NULL, NULL) > 0);
+}
+
+#define CHECK(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CHECK(reported_once_until_armed_again),
+        CHECK(only_what_was_asked_for),
+        CHECK(armed_with_nothing_is_silent),
+        CHECK(the_end_is_always_told),
+        CHECK(forgotten_is_gone),
+        CHECK(a_number_may_be_another_file),
+        CHECK(errors_of_arming),
+        CHECK(armed_from_another_thread_during_the_wait),
+        CHECK(forgotten_during_the_wait),
+        CHECK(silenced_during_the_wait),
+        CHECK(armed_anew_between_readiness_and_report),
+        CHECK(woken),
+        CHECK(woken_from_a_signal_handler),
+        CHECK(a_signal_ends_the_wait_quietly),
+        CHECK(the_time_is_kept),
+        CHECK(many_at_once),
+        CHECK(armed_by_many_threads),
+        CHECK(every_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
