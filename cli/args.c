@@ -180,6 +180,15 @@ static void to_getopt(const struct command *c, struct option *out)
     out[n] = (struct option){NULL, 0, NULL, 0};
 }
 
+/* getopt moves the arguments about, so that the option's own text cannot be pointed at. */
+static const char *name_of(const struct command *c, int id)
+{
+    for (const struct option_row *o = c->options; o->name != NULL; o++)
+        if (o->id == id)
+            return o->name;
+    return "?";
+}
+
 static int take_uri(struct args *a, const struct command *c, int count, char **rest)
 {
     if (count > 1)
@@ -195,17 +204,16 @@ int args_parse(struct args *a, const struct command *c, int argc, char **argv)
     to_getopt(c, options);
     opterr = 0;
     for (;;) {
-        const int before = optind > 0 ? optind : 1;
         const int id = getopt_long(argc, argv, ":hq", options, NULL);
         if (id == -1)
             return take_uri(a, c, argc - optind, argv + optind);
         if (id == 'h')
             return help(c);
         if (id == '?')
-            return wrong(c, "no such option: ", argv[before]);
+            return wrong(c, "no such option: ", argv[optind - 1]);
         if (id == ':')
-            return wrong(c, "a value is missing after ", argv[before]);
+            return wrong(c, "a value is missing after --", name_of(c, optopt));
         if (!take(a, id, optarg))
-            return wrong(c, "this is no value of the option: ", argv[before]);
+            return wrong(c, "this is no value of --", name_of(c, id));
     }
 }

@@ -6,7 +6,7 @@ set_target_properties(thrum_shared PROPERTIES OUTPUT_NAME thrum VERSION ${PROJEC
 target_include_directories(thrum_shared INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(thrum_shared PRIVATE Threads::Threads OpenSSL::Crypto ${CMAKE_DL_LIBS})
-if(THRUM_PLAIN AND NOT THRUM_MISSING)
+if(THRUM_PLAIN)
     # A sanitized library under clang leaves its runtime to the program, so there it cannot be closed like this.
     target_link_options(thrum_shared PRIVATE -Wl,--no-undefined)
 endif()

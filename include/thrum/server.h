@@ -52,9 +52,10 @@ typedef struct thrum_server_options {
 /* [any] For C++ and FFI: zeroes *o and sets size. */
 THRUM_API void thrum_server_options_init(thrum_server_options *o, size_t size);
 
-/* [any] Listens at url (ws://host:port, port 0: any free one; host "*": all addresses; or ws+unix:/path) and
+/* [any] [waits open_timeout, for a host name's address only] Listens at url (ws://host:port, port 0: any free one; host "*": all addresses; or ws+unix:/path) and
  * returns at once; connections are served on threads of the library. *out is the caller's until
- * thrum_server_free. Errors: E_ARGUMENT, E_TOO_NEW, E_MEMORY, E_SYSTEM, E_RESOLVE, E_CONNECT. */
+ * thrum_server_free. Errors: E_ARGUMENT, E_TOO_NEW, E_MEMORY, E_SYSTEM, E_RESOLVE, E_CONNECT,
+ * E_TIMEOUT, E_TLS. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_serve(thrum_server **out, const char *url,
                                                     const thrum_server_options *o, thrum_error *err);
 /* [any] [waits open_timeout] The server's side over one connected socket, without a server: shakes hands and
@@ -80,7 +81,8 @@ THRUM_API thrum_status thrum_server_broadcast(thrum_server *s, thrum_kind k, con
 THRUM_API thrum_status thrum_server_wait(thrum_server *s, thrum_wait t);
 /* [any] [waits t] Stops accepting; connections that shake hands get 503; open ones Close code (0: 1001); then
  * waits until every handler has returned. At t the rest is cut and the answer is E_TIMEOUT: handlers that are
- * not inside a call of the library go on, to be told E_CLOSED at their next. */
+ * not inside a call of the library go on, to be told E_CLOSED at their next. E_ARGUMENT: a code that may not be sent;
+ * E_MEMORY, E_SYSTEM. */
 THRUM_API thrum_status thrum_server_drain(thrum_server *s, uint16_t code, thrum_wait t);
 /* [one] Drain without waiting, then let go; handlers that still run finish by themselves. NULL is fine. */
 THRUM_API void thrum_server_free(thrum_server *s);

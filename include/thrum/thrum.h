@@ -69,7 +69,7 @@ THRUM_API void thrum_client_options_init(thrum_client_options *o, size_t size);
  * section 4.1). url: ws://host[:port]/path?query, or ws+unix:/socket/path:/request/path. o and err may be
  * NULL. On success *out is the caller's until thrum_conn_free; on failure *out is NULL and err says why:
  * E_ARGUMENT, E_TOO_NEW, E_MEMORY, E_SYSTEM, E_TIMEOUT, E_INTERRUPTED, E_RESOLVE, E_CONNECT, E_RESET, E_TLS,
- * E_HANDSHAKE, E_REFUSED. */
+ * E_HANDSHAKE, E_REFUSED, E_UNCLEAN (the peer ended the stream in the handshake). */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_connect(thrum_conn **out, const char *url,
                                                       const thrum_client_options *o, thrum_error *err);
 /* [any] [waits open_timeout] As thrum_connect over a connected stream socket that the caller opened; url gives
@@ -91,7 +91,8 @@ typedef struct thrum_message { /* the caller's; frozen */
  * it answers pings and keeps time for keepalive. Several threads may call it: each message goes to one.
  * Messages that arrived whole before the end can still be taken after it. Errors: E_TIMEOUT, E_CANCELLED,
  * E_INTERRUPTED, E_STATE (a message was begun with thrum_recv_part: finish it), E_MEMORY, and once nothing is
- * left to take: E_CLOSED after a closing handshake, else why it ended (see thrum_conn_error). */
+ * left to take: E_CLOSED after a closing handshake, else why it ended (see thrum_conn_error). Any call that waits
+ * can answer E_SYSTEM where the system refuses a descriptor to wait with. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_recv(thrum_conn *c, thrum_message *m, thrum_wait t);
 /* [one] [waits t] Takes what has arrived of the next message, in pieces that need not be the peer's fragments;
  * a message of any size is so read in bounded memory (set .max_message). m->part tells first and last. Text is
@@ -127,7 +128,8 @@ THRUM_API thrum_status thrum_pong(thrum_conn *c, const void *p, size_t n);
  * else one that may be sent: 1000-1003, 1007-1014, 3000-4999) and why (UTF-8, at most 123 bytes; NULL none),
  * waits for the peer's Close and end of stream, and releases every thread waiting on the connection. Messages
  * that had come stay to be taken. Again, or after the end: THRUM_OK. Errors: E_ARGUMENT (nothing is sent),
- * E_TIMEOUT (the peer did not answer; the connection is cut), E_INTERRUPTED, E_UNCLEAN. */
+ * E_TIMEOUT (the peer did not answer; the connection is cut), E_CANCELLED, E_INTERRUPTED, E_MEMORY, E_SYSTEM, E_UNCLEAN
+ * (it ended the stream without a Close). */
 THRUM_API thrum_status thrum_close(thrum_conn *c, uint16_t code, const char *why);
 /* [any] Every call that waits on the connection now returns E_CANCELLED (a send in mid-message: E_UNFINISHED).
  * Frames stay whole, the connection stays open. */

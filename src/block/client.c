@@ -33,6 +33,9 @@ static thrum_status parse_url(struct uri *u, const char *url, thrum_error *err)
         text_escape(shown, sizeof shown, url, s.n);
         return error_set(err, THRUM_E_ARGUMENT, "the URL \"%s\" cannot be used: %s", shown, why);
     }
+    if (u->user.p)
+        return error_set(err, THRUM_E_ARGUMENT,
+                         "credentials in the URL are not supported yet; pass an Authorization header");
     if (u->tls)
         return error_set(err, THRUM_E_TLS, "wss:// needs TLS, which this build does not have");
     return THRUM_OK;

@@ -24,8 +24,11 @@ static thrum_status shake_hands(struct call *k, uint16_t code, thrum_slice why)
     (void)thrum_proto_closing(c->proto, &closing);
     if (closing.clean)
         return THRUM_OK;
-    s = conn_end_status(c);
-    return s == THRUM_E_CLOSED ? THRUM_OK : s;
+    thrum_error e;
+    thrum_proto_error(c->proto, &e);
+    if (e.status == THRUM_E_UNCLEAN && !e.by_peer)
+        return THRUM_E_TIMEOUT; /* it was silent, not gone */
+    return e.status == THRUM_E_CLOSED ? THRUM_OK : e.status;
 }
 
 thrum_status thrum_close(thrum_conn *c, uint16_t code, const char *why)

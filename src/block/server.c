@@ -12,6 +12,7 @@
 #include "base/sys.h"
 #include "base/text.h"
 #include "block/server.h"
+#include "wire/closecode.h"
 #include "wire/uri.h"
 
 enum { SHED_MS = 50 /* pause after accept failed for want of a descriptor or memory */ };
@@ -242,7 +243,7 @@ thrum_status thrum_server_wait(thrum_server *s, thrum_wait t)
 thrum_status thrum_server_drain(thrum_server *s, uint16_t code, thrum_wait t)
 {
     thrum_status st = server_mine(s);
-    if (st != THRUM_OK || (t < 0 && t != THRUM_FOREVER))
+    if (st != THRUM_OK || (t < 0 && t != THRUM_FOREVER) || (code && !closecode_on_wire(code)))
         return st != THRUM_OK ? st : THRUM_E_ARGUMENT;
     int64_t deadline = clock_after(clock_now(), t);
     server_ref(s);

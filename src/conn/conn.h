@@ -37,6 +37,7 @@ struct thrum_conn {
     thrum_proto *proto;
     struct shared_settings *settings;
     bool shut_out; /* our end of stream is sent */
+    bool in_ended; /* the peer's has come, or reading has failed */
     void *_Atomic user;
     char peer[128];
     void (*destroy)(struct thrum_conn *c); /* the front's: calls conn_done and frees the whole object */

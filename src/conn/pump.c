@@ -25,7 +25,7 @@ static void settle_end(struct thrum_conn *c)
 
 bool conn_read(struct thrum_conn *c, uint8_t *scratch, size_t n, int64_t now)
 {
-    if (conn_ended(c))
+    if (conn_ended(c) || c->in_ended)
         return false;
     /* A large message's bytes go where they will be read; what is behind them goes to scratch, in one call. */
     struct iovec v[2];
@@ -39,6 +39,7 @@ bool conn_read(struct thrum_conn *c, uint8_t *scratch, size_t n, int64_t now)
     if (got == -EAGAIN)
         return false;
     if (got <= 0) {
+        c->in_ended = true;
         thrum_proto_in_end(c->proto, got < 0 ? (int)-got : 0, now);
     } else {
         size_t len = (size_t)got, direct = in ? (len < room ? len : room) : 0;
@@ -49,6 +50,19 @@ bool conn_read(struct thrum_conn *c, uint8_t *scratch, size_t n, int64_t now)
     }
     settle_end(c);
     return true;
+}
+
+/* Nothing can be written any more. The peer may have said why before it broke: what it sent is still to be read, and
+ * reading tells the proto of the end. Only when reading has nothing to say does the write's error stand. */
+static void write_broke(struct thrum_conn *c, int os_errno, int64_t now)
+{
+    uint8_t last[4096];
+    while (conn_read(c, last, sizeof last, now))
+        ;
+    if (!conn_ended(c))
+        thrum_proto_in_end(c->proto, os_errno, now);
+    if (!conn_ended(c)) /* its end had come before, and only our last frames were still to go */
+        proto_cut(c->proto, THRUM_E_RESET, os_errno, "the connection broke while the last frames were being written", now);
 }
 
 /* One gather-write; true when there may be more to write. */
@@ -68,12 +82,7 @@ static bool write_some(struct thrum_conn *c, int64_t now)
     if (put == -EAGAIN)
         return false;
     if (put < 0) {
-        /* The peer may have said why before it broke: what it sent is still to be read, and reading tells the
-         * proto of the end. Only when reading, too, has nothing to say does the write's error stand. */
-        uint8_t last[4096];
-        while (conn_read(c, last, sizeof last, now) && !conn_ended(c))
-            ;
-        thrum_proto_in_end(c->proto, (int)-put, now);
+        write_broke(c, (int)-put, now);
         return false;
     }
     thrum_proto_out_done(c->proto, (size_t)put, now);

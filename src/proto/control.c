@@ -251,7 +251,7 @@ static void keep_alive(thrum_proto *p)
                 (void)outbox_control(p, FRAME_PONG, (thrum_slice){NULL, 0});
         }
     } else if (p->ping_by && p->now >= p->ping_by) {
-        proto_fail(p, 1011, THRUM_E_TIMEOUT, "keepalive: the peer was silent for %lld ms after a ping",
+        proto_fail(p, 1011, THRUM_E_UNCLEAN, "keepalive: the peer was silent for %lld ms after a ping",
                    (long long)p->set->ping_timeout);
         p->end_by = after(p->now, p->set->close_timeout >= 0 && p->set->close_timeout < DEAD_PEER_MS
                                       ? p->set->close_timeout
@@ -299,7 +299,7 @@ void control_tick(thrum_proto *p)
     if (p->now >= p->end_by) {
         if (p->error.status == THRUM_OK) {
             const char *what = p->close_recv ? "did not end the stream" : "did not answer Close";
-            error_set(&p->error, p->close_recv ? THRUM_E_CLOSED : THRUM_E_TIMEOUT, "the peer %s within %lld ms", what,
+            error_set(&p->error, p->close_recv ? THRUM_E_CLOSED : THRUM_E_UNCLEAN, "the peer %s within %lld ms", what,
                       (long long)p->set->close_timeout);
             p->error.close_code = p->close_recv ? p->recv_code : CLOSE_ABNORMAL;
             p->error.by_peer = p->by_peer;

@@ -44,7 +44,7 @@ static void item_free(thrum_proto *p, struct item *i)
 static void queue(thrum_proto *p, struct item *i)
 {
     p->pending += i->n;
-    if (!i->control) {
+    if (!i->passes) {
         list_push(&p->out, &i->link);
         return;
     }
@@ -140,7 +140,7 @@ thrum_status outbox_control(thrum_proto *p, uint8_t opcode, thrum_slice s)
     struct item *i = own_frame(p, opcode, true, &s, 1, s.n, &st);
     if (!i)
         return st;
-    i->control = true;
+    i->passes = opcode != FRAME_CLOSE; /* behind a Close no data may follow (RFC 6455 section 5.5.1) */
     i->pong = opcode == FRAME_PONG;
     queue(p, i);
     count_out(p, opcode);

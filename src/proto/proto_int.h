@@ -16,7 +16,7 @@ enum expect { EXPECT_HEAD, EXPECT_DECISION, EXPECT_BODY, EXPECT_FRAME, EXPECT_PA
 
 struct item { /* of the outbox: one frame, or an HTTP message */
     struct list link;
-    bool control, pong, data;
+    bool passes, pong, data; /* may go before fresh data; is a pong; is data */
     struct shared *shared;
     thrum_slice *v; /* borrowed payload; NULL else */
     size_t nv;

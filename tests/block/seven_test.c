@@ -111,7 +111,7 @@ static void test_b_close_releases_a_blocked_send(void **state)
     await(is_waiting(c, WANT_WRITTEN));
     assert_status(thrum_close(c, 1000, "enough"), THRUM_E_TIMEOUT);
     pthread_join(t, NULL);
-    assert_true(s.status == THRUM_E_CLOSED || s.status == THRUM_E_UNCLEAN || s.status == THRUM_E_TIMEOUT);
+    assert_true(s.status == THRUM_E_CLOSED || s.status == THRUM_E_UNCLEAN);
     assert_int_equal(thrum_conn_state(c), THRUM_CLOSED);
     assert_status(thrum_close(c, 1000, NULL), THRUM_OK);
     thrum_conn_free(c);
@@ -376,9 +376,10 @@ static void test_g_slow_reader_lives(void **state)
     pthread_t t;
     void *result;
     (void)state;
-    pair_open(&p, AF_INET, true,
-              THRUM_CLIENT(.recv_high = 20000, .ping_interval = 20, .ping_timeout = 40, .attended = THRUM_ON),
-              THRUM_SERVER(.ping_interval = 20, .ping_timeout = 40, .attended = THRUM_ON));
+    /* A socket pair: on TCP a window that was shut may take longer to open again than these timeouts. */
+    pair_open(&p, AF_UNIX, true,
+              THRUM_CLIENT(.recv_high = 20000, .ping_interval = 50, .ping_timeout = 150, .attended = THRUM_ON),
+              THRUM_SERVER(.ping_interval = 50, .ping_timeout = 150, .attended = THRUM_ON));
     pthread_create(&t, NULL, flood, p.server);
     /* The client takes nothing while ten of its own heartbeats go out: many times what either side's keepalive
      * allows a peer that is dead. */
@@ -386,7 +387,13 @@ static void test_g_slow_reader_lives(void **state)
     assert_int_equal(thrum_conn_state(p.client), THRUM_OPEN);
     for (int i = 0; i < 200; i++) {
         thrum_message m;
-        assert_status(thrum_recv(p.client, &m, PEER_MS), THRUM_OK);
+        thrum_error why;
+        if (thrum_recv(p.client, &m, PEER_MS) != THRUM_OK) {
+            thrum_conn_error(p.client, &why);
+            print_error("client: %s\n", why.text);
+            thrum_conn_error(p.server, &why);
+            fail_msg("message %d did not come; server: %s", i, why.text);
+        }
         assert_int_equal(m.len, 10000);
         thrum_message_release(&m);
     }

@@ -74,8 +74,10 @@ class RawServer:
             try:
                 while data := s.recv(4096):
                     self.received += data
-                    if self.answer_close and any(opcode == 8 for opcode, _ in self.split()):
-                        return s.sendall(frame(8, struct.pack("!H", 1000)))
+                    if any(opcode == 8 for opcode, _ in self.split()):
+                        if self.answer_close:
+                            s.sendall(frame(8, struct.pack("!H", 1000)))
+                        return  # the server ends the stream (RFC 6455 section 7.1.1)
             except OSError:
                 pass
 
