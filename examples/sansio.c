@@ -96,6 +96,8 @@ static void turn(struct end *e, short revents, bool is_client)
     if ((flags & THRUM_SHUT_OUT) && !(flags & THRUM_WANT_OUT))
         shutdown(e->fd, SHUT_WR);
     e->done = (flags & THRUM_ENDED) != 0;
+    if (e->done)
+        close(e->fd); /* the other end waits for it */
 }
 
 int main(void)
@@ -125,10 +127,8 @@ int main(void)
             if (!ends[i].done)
                 turn(&ends[i], p[i].revents, i == 0);
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         thrum_proto_free(ends[i].proto);
-        close(ends[i].fd);
-    }
     puts("both have ended");
     return 0;
 }

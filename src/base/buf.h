@@ -14,7 +14,8 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_free(struct buf *b); /* gives the memory back; the buf is empty and usable */
-/* Room for `more` bytes behind len, doubling; E_TOO_BIG over max, E_MEMORY; the buf is unchanged on failure. */
+/* Room for `more` bytes behind len, doubling; E_TOO_BIG over max, E_MEMORY; the buf is unchanged on failure.
+ */
 thrum_status buf_reserve(struct buf *b, size_t more);
 thrum_status buf_append(struct buf *b, const void *p, size_t n);
 /* Drops n bytes from the front. */

@@ -21,16 +21,13 @@
 
 enum { TRIES = 8, SPARE = 16 };
 
-/* ThreadSanitizer has a thread of its own in each process, which lives as long as that does. */
+/* ThreadSanitizer has threads of its own. */
 #if defined(__SANITIZE_THREAD__)
-#    define SANITIZER_THREADS 1
+#    define SANITIZED
 #elif defined(__has_feature)
 #    if __has_feature(thread_sanitizer)
-#        define SANITIZER_THREADS 1
+#        define SANITIZED
 #    endif
-#endif
-#ifndef SANITIZER_THREADS
-#    define SANITIZER_THREADS 0
 #endif
 
 struct tids {
@@ -41,21 +38,29 @@ struct tids {
 /* ---- /proc -----------------------------------------------------------------------------------------------
  */
 
+/* The beginning of a small file as a string, in text[0..cap); false: it cannot be read. */
+static bool read_file(char *text, size_t cap, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n;
+    do
+        n = sys.read(fd, text, cap - 1);
+    while (n < 0 && errno == EINTR);
+    (void)sys.close(fd);
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    return true;
+}
+
 /* The state letter of a stat file, and its number of threads; 0: there is no such thread any more. */
 static char read_stat(const char *path, size_t *thread_number)
 {
     char text[1024];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (!read_file(text, sizeof text, path))
         return 0;
-    ssize_t n;
-    do
-        n = sys.read(fd, text, sizeof text - 1);
-    while (n < 0 && errno == EINTR);
-    (void)sys.close(fd);
-    if (n <= 0)
-        return 0;
-    text[n] = 0;
     /* Behind the name, which may hold anything: " S ppid pgrp ...", and 17 fields after the state the number.
      */
     const char *p = strrchr(text, ')');
@@ -66,6 +71,22 @@ static char read_stat(const char *path, size_t *thread_number)
         p = strchr(p + 1, ' ');
     *thread_number = p ? strtoul(p, NULL, 10) : 0;
     return state;
+}
+
+/* The sanitizer's threads are known by blocking every signal that can be blocked. In other builds nobody is
+ * exempted for that: a thread of the application may do so, too. */
+static bool is_sanitizers(pid_t tid)
+{
+#ifdef SANITIZED
+    const unsigned long usual = 0x7ffbfeff; /* 1 to 31 without SIGKILL and SIGSTOP */
+    char path[64], text[4096];
+    text_format(path, sizeof path, "/proc/self/task/%ld/status", (long)tid);
+    const char *line = read_file(text, sizeof text, path) ? strstr(text, "SigBlk:") : NULL;
+    return line && (strtoul(line + 7, NULL, 16) & usual) == usual;
+#else
+    (void)tid;
+    return false;
+#endif
 }
 
 static char task_state(pid_t tid)
@@ -158,12 +179,11 @@ static bool count(struct thread_census *c, const struct tids *t, const struct th
             c->main_gone = true;
         if (state == 0)
             all = false;
-        if (state == 0 || state == 'Z' || (r && r->background))
+        if (state == 0 || state == 'Z' || (r && r->background) || (!r && is_sanitizers(t->v[i])))
             continue;
         c->application++;
         c->entered += r != NULL;
     }
-    c->application -= c->application >= SANITIZER_THREADS ? SANITIZER_THREADS : 0;
     return all;
 }
 

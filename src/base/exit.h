@@ -7,8 +7,9 @@
 
 extern _Atomic bool exit_begun; /* set before the hook runs; from then on nothing new is started */
 
-/* Registers fn for exit and quick_exit, once per process, and pins the object that holds this code in memory, so
- * that dlclose cannot unmap code that threads are running (contract E9: it stays mapped). 0 or an errno. */
+/* Registers fn for exit and quick_exit, once per process, and pins the object that holds this code in memory,
+ * so that dlclose cannot unmap code that threads are running (contract E9: it stays mapped). 0 or an errno.
+ */
 int exit_watch(void (*fn)(void));
 
 #endif

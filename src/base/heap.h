@@ -1,4 +1,5 @@
-/* heap.h: binary heap of deadlines, intrusive: arming, moving and taking away cost log n and no system call. */
+/* heap.h: binary heap of deadlines, intrusive: arming, moving and taking away cost log n and no system call.
+ */
 #ifndef BASE_HEAP_H
 #define BASE_HEAP_H
 

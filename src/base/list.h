@@ -9,11 +9,14 @@ struct list {
     struct list *next, *prev;
 };
 
-#define LIST_INIT(l)             {&(l), &(l)}
+#define LIST_INIT(l)                                                                                         \
+    {                                                                                                        \
+        &(l), &(l)                                                                                           \
+    }
 #define list_of(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
-#define list_each(it, head)      for (struct list *it = (head)->next; it != (head); it = it->next)
+#define list_each(it, head)         for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The node may be removed in the body. */
-#define list_each_safe(it, nx, head)                                                                             \
+#define list_each_safe(it, nx, head)                                                                         \
     for (struct list *it = (head)->next, *nx = it->next; it != (head); it = nx, nx = it->next)
 
 static inline void list_init(struct list *l)

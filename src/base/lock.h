@@ -1,5 +1,5 @@
-/* lock.h: a mutex that knows its holder. Rule of the house: no wait while one is held (a poll, a sleep, a callback
- * of the user's). Order: registry before connection, never the other way. */
+/* lock.h: a mutex that knows its holder. Rule of the house: no wait while one is held (a poll, a sleep, a
+ * callback of the user's). Order: registry before connection, never the other way. */
 #ifndef BASE_LOCK_H
 #define BASE_LOCK_H
 
@@ -13,9 +13,9 @@ struct lock {
     _Atomic(uintptr_t) holder;
 #endif
 };
-#define LOCK_INIT                                                                                                \
-    {                                                                                                            \
-        .m = PTHREAD_MUTEX_INITIALIZER                                                                           \
+#define LOCK_INIT                                                                                            \
+    {                                                                                                        \
+        .m = PTHREAD_MUTEX_INITIALIZER                                                                       \
     }
 
 int lock_init(struct lock *l); /* 0 or an errno */

@@ -1,5 +1,6 @@
-/* sys.h: every system call of base, net and loop that can fail, in one table, so that a test can make each of them
- * fail or be short (tests/fault). The calls are those of POSIX and Linux with their own arguments and errno. */
+/* sys.h: every system call of base, net and loop that can fail, in one table, so that a test can make each of
+ * them fail or be short (tests/fault). The calls are those of POSIX and Linux with their own arguments and
+ * errno. */
 #ifndef BASE_SYS_H
 #define BASE_SYS_H
 
@@ -35,11 +36,12 @@ struct sys {
     int (*eventfd)(unsigned value, int flags);
     ssize_t (*read)(int fd, void *p, size_t n);
     ssize_t (*write)(int fd, const void *p, size_t n);
-    int (*get_flags)(int fd);             /* fcntl F_GETFL */
-    int (*set_flags)(int fd, int flags);  /* fcntl F_SETFL */
-    int (*set_cloexec)(int fd);           /* fcntl F_SETFD FD_CLOEXEC */
+    int (*get_flags)(int fd);            /* fcntl F_GETFL */
+    int (*set_flags)(int fd, int flags); /* fcntl F_SETFL */
+    int (*set_cloexec)(int fd);          /* fcntl F_SETFD FD_CLOEXEC */
     ssize_t (*getrandom)(void *p, size_t n, unsigned flags);
-    int (*thread_create)(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg); /* an errno */
+    int (*thread_create)(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *),
+                         void *arg); /* an errno */
 };
 
 extern struct sys sys;            /* the real ones, unless a test has put others in */

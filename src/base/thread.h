@@ -2,37 +2,39 @@
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
 
+#include "base/list.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include "base/list.h"
 
 enum { THREAD_SCRATCH = 64 * 1024 };
 
 struct thread {
-    struct list link;   /* in the registry of threads, under its lock */
+    struct list link; /* in the registry of threads, under its lock */
     pid_t tid;
-    int wake;           /* eventfd that ends this thread's wait; -1 until thread_wake_fd */
-    bool library;       /* started by thread_start */
+    int wake;                /* eventfd that ends this thread's wait; -1 until thread_wake_fd */
+    bool library;            /* started by thread_start */
     _Atomic bool background; /* thrum_thread_background; read by the census */
-    int cancel_state;   /* of cancellation, as the application had it; set by calls that switch it off and then wait */
-    uint8_t *scratch;   /* THREAD_SCRATCH bytes; NULL until thread_scratch */
+    int cancel_state; /* of cancellation, as the application had it; set by calls that switch it off and then
+                         wait */
+    uint8_t *scratch; /* THREAD_SCRATCH bytes; NULL until thread_scratch */
 };
 
-/* The calling thread's record, made at its first call; NULL: no memory (or no key). It is freed by a thread-specific
- * destructor at the thread's end, which then runs the hook of thread_on_end. */
+/* The calling thread's record, made at its first call; NULL: no memory (or no key). It is freed by a
+ * thread-specific destructor at the thread's end, which then runs the hook of thread_on_end. */
 struct thread *thread_self(void);
 /* The record's eventfd (non-blocking, close-on-exec), made at the first call; -1 and errno on failure. */
 int thread_wake_fd(struct thread *t);
 uint8_t *thread_scratch(struct thread *t); /* NULL: no memory */
-/* Makes thread t's wait end: writes to its eventfd, if it has one. Any thread; the caller knows that t lives. */
+/* Makes thread t's wait end: writes to its eventfd, if it has one. Any thread; the caller knows that t lives.
+ */
 void thread_wake(struct thread *t);
 /* Takes the wake-ups that have come. Only t itself. */
 void thread_unwake(struct thread *t);
 
-/* Starts a detached thread of the library, all signals blocked, named "thrum-NAME". stack 0: the system's. 0 or
- * an errno. It counts in thread_library_count from before this returns until its very end. */
+/* Starts a detached thread of the library, all signals blocked, named "thrum-NAME". stack 0: the system's. 0
+ * or an errno. It counts in thread_library_count from before this returns until its very end. */
 int thread_start(void (*fn)(void *arg), void *arg, const char *name, size_t stack);
 int thread_library_count(void);
 /* Waits (at most until `deadline`) until the count of library threads has fallen to n; false on time. */
@@ -50,9 +52,10 @@ struct thread_census {
 };
 struct thread_census thread_count(void);
 
-/* In a child of fork: only the calling thread is left; its eventfd is replaced lazily, all other records go. */
+/* In a child of fork: only the calling thread is left; its eventfd is replaced lazily, all other records go.
+ */
 void thread_forked(void);
-void thread_fork_lock(void); /* prepare */
+void thread_fork_lock(void);   /* prepare */
 void thread_fork_unlock(void); /* parent */
 
 #endif

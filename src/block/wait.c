@@ -91,30 +91,45 @@ static bool is_there(const struct call *k)
     return true;
 }
 
+static void rouse(struct call *k)
+{
+    k->woken = true;
+    thread_wake(k->t);
+}
+
+/* Who is to look at the socket anew: the reader, where it sleeps; else, where nobody has the role, anyone. A reader that is
+ * not asleep is about to look anyway. */
+static struct call *who_serves(struct block *b)
+{
+    struct call *any = NULL;
+    list_each(l, &b->waiters)
+    {
+        struct call *k = list_of(l, struct call, link);
+        if (k->reads)
+            return k;
+        if (!any || any->woken)
+            any = k;
+    }
+    return b->reader == READER_CALLER ? NULL : any;
+}
+
 void block_wake(struct block *b)
 {
     if (list_empty(&b->waiters))
         return;
-    bool ended = conn_ended(&b->c), reader = b->reader == READER_CALLER, writer = false;
-    short wants = conn_wants(&b->c);
-    struct call *idle = NULL;
+    bool ended = conn_ended(&b->c);
+    short watched = 0;
     list_each(l, &b->waiters)
     {
         struct call *k = list_of(l, struct call, link);
-        writer |= (k->polls & POLLOUT) != 0;
-        if (!k->woken && (ended || k->cancels != b->cancels || is_there(k))) {
-            k->woken = true;
-            thread_wake(k->t);
-        }
-        /* The reader is the one to wake for writing: it polls the socket anyway. */
-        if (!k->woken && (!idle || k->reads))
-            idle = k;
+        if (!k->woken && (ended || k->cancels != b->cancels || is_there(k)))
+            rouse(k);
+        watched |= k->polls;
     }
-    bool vacant = !reader && (wants & POLLIN), unwritten = !writer && (wants & POLLOUT);
-    if (idle && (vacant || unwritten)) {
-        idle->woken = true;
-        thread_wake(idle->t);
-    }
+    /* Something is wanted of the socket that no poll waits for: the water mark was left, say, or output was queued. */
+    struct call *k = (conn_wants(&b->c) & ~watched) ? who_serves(b) : NULL;
+    if (k && !k->woken)
+        rouse(k);
 }
 
 /* The thread is cancelled inside the poll: everything that this call held is given back. */

@@ -1,6 +1,5 @@
 /* answer.c: HTTP answers of a server that are not 101. The connection ends behind each of them: what the client sent with
  * or after its request is thrown away, never read as another request (smuggling, SECURITY.md R16). */
-#include <stdio.h>
 #include <string.h>
 #include "base/log.h"
 #include "base/mem.h"

@@ -146,8 +146,17 @@ static void test_failures(void **state)
 
 /* An application's destructor that calls the library, in every round that it gets. Keys made before and after
  * ours: C libraries run them in the order of their numbers. */
+#if defined(__SANITIZE_THREAD__)
+#    define SANITIZED 1
+#elif defined(__has_feature)
+#    define SANITIZED __has_feature(thread_sanitizer)
+#else
+#    define SANITIZED 0
+#endif
+/* ThreadSanitizer takes its own record of a thread away in the last round; code of ours in it would crash. */
+enum { CALLER_ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - SANITIZED };
 static pthread_key_t early, late;
-static int calls, records;
+static _Atomic int calls, records;
 
 static void enter_again(void *v)
 {
@@ -159,7 +168,8 @@ static void enter_again(void *v)
         if (t->tid != gettid() || thread_wake_fd(t) < 0)
             abort();
     }
-    pthread_setspecific(*k, k);
+    if (calls <= 2 * (CALLER_ROUNDS - 1))
+        pthread_setspecific(*k, k);
 }
 
 static void *set_keys(void *arg)
@@ -178,7 +188,7 @@ static void test_destructors_that_enter(void **state)
     int before = atomic_load(&ended), probe = dup(0);
     close(probe);
     run(set_keys, NULL);
-    assert_true(calls >= 2 * PTHREAD_DESTRUCTOR_ITERATIONS);
+    assert_int_equal(calls, 2 * CALLER_ROUNDS);
     assert_true(records >= 2);            /* they got records */
     assert_int_equal(counter.live, live); /* and all are gone */
     assert_true(ended > before);

@@ -196,8 +196,7 @@ static void test_every_split(void **state)
     static const char *const texts[] = {"\xc2\x80\xdf\xbf\xe0\xa0\x80",
                                         "\xed\x9f\xbf\xee\x80\x80-",
                                         "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf",
-                                        "ab\xe2\x82\xac"
-                                        "cdefghijklmnop\xc3\xa9",
+                                        "ab\xe2\x82\xac-cdefghijklmno\xc3\xa9",
                                         "\xe2\x82",
                                         "\xf0\x9f\x98",
                                         "\xed\xa0\x80",
