@@ -221,6 +221,8 @@ static int forks(void)
     int status = 0;
     thrum_conn *c = client("s");
     echo(c);
+    nap(100); /* the library's thread has the connection by now: what it holds must not follow into the child
+               */
     const pid_t pid = fork();
     if (pid == 0)
         forked_child(c);

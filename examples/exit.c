@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,12 +30,15 @@ static void *work(void *ws)
     return NULL;
 }
 
-/* The whole program of the child. */
-static int forgetful(const char *url)
+/* The whole program of the child. It is told where the server is. */
+static int forgetful(int told)
 {
+    char url[64];
     thrum_conn *ws;
     thrum_error err;
     pthread_t worker;
+    if (read(told, url, sizeof url) <= 0)
+        return 1;
     if (thrum_connect(&ws, url, NULL, &err) != THRUM_OK)
         example_die("connect", &err);
     return pthread_create(&worker, NULL, work, ws) == 0 ? 0 : 1;
@@ -44,15 +48,18 @@ int main(void)
 {
     thrum_server *server;
     thrum_error err;
-    int status = -1;
+    int pipe_ends[2], status = -1;
 
     sem_init(&over, 0, 0);
+    if (pipe(pipe_ends) != 0)
+        return 1;
+    const pid_t pid = fork(); /* before the server has threads, as is wise for any program */
+    if (pid == 0)
+        return forgetful(pipe_ends[0]);
     if (thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = serve), &err) != THRUM_OK)
         example_die("serve", &err);
-    const pid_t pid = fork();
-    if (pid == 0)
-        return forgetful(thrum_server_url(server));
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+    const char *url = thrum_server_url(server);
+    if (pid < 0 || write(pipe_ends[1], url, strlen(url) + 1) < 0 || waitpid(pid, &status, 0) != pid)
         return 1;
 
     sem_wait(&over);

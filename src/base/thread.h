@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { THREAD_SCRATCH = 64 * 1024 };
+enum { THREAD_SCRATCH = 256 * 1024 /* pages that are never read into cost nothing */ };
 
 struct thread {
     struct list link; /* in the registry of threads, under its lock */

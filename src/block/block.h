@@ -29,7 +29,7 @@ struct block { /* all under c.lock, but for what is marked */
     bool fickle;     /* it once did not, after it had looked as if */
     /* the warden's */
     struct list mail; /* under the warden's own lock */
-    bool mailed;      /* likewise */
+    _Atomic bool mailed; /* written likewise */
     struct list watch;      /* the warden's thread only, as what follows */
     struct heap_node timer;
     bool registered;

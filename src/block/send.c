@@ -39,9 +39,7 @@ static void abandon(struct call *k)
 /* Why a frame that is no longer queued was not written; OK when it was. */
 static thrum_status outcome(const struct block *b)
 {
-    thrum_error e;
-    thrum_proto_error(b->c.proto, &e);
-    return e.status == THRUM_E_CLOSED && thrum_proto_state(b->c.proto) != THRUM_CLOSED ? THRUM_OK : e.status;
+    return proto_status(b->c.proto);
 }
 
 /* Holding the turn: queue, write, wait for the rest. */

@@ -47,8 +47,10 @@ static struct { /* the warden's thread only; static so that a leak checker in a 
     int64_t count_at;   /* when to count threads next */
     int counts;         /* quick counts still to do */
     bool slow;          /* count every SLOW_MS */
-    int64_t last_mail;  /* so that a thread is not ended and started for each of a row of letters */
+    int64_t last_mail;  /* so that it is not woken for each of a row of letters */
+    int64_t last_use;   /* ... and not ended and started again for each connection that it has to keep */
     uint8_t *scratch;
+    size_t room;        /* bytes of scratch */
 } w = {.loose = LIST_INIT(w.loose), .adopted = LIST_INIT(w.adopted)};
 
 static void warden_main(void *arg);
@@ -94,6 +96,8 @@ static bool is_wanted(const struct block *b)
 void warden_notice(struct block *b)
 {
     lock_assert_held(&b->c.lock);
+    if (atomic_load(&b->mailed) && atomic_load(&mail.state) == TICKING)
+        return; /* it will look at this one within a tick, and cannot before we let go of the lock */
     if (!is_wanted(b) || atomic_load(&exit_begun))
         return;
     lock_take(&mail.lock);
@@ -138,9 +142,10 @@ void warden_announce(void)
 thrum_status thrum_thread_background(bool background)
 {
     thrum_status s = block_start(NULL);
-    if (s != THRUM_OK)
-        return s;
-    thread_self()->background = background;
+    struct thread *t = s == THRUM_OK ? thread_self() : NULL;
+    if (!t)
+        return s == THRUM_OK ? THRUM_E_MEMORY : s;
+    t->background = background;
     if (background)
         warden_announce(); /* this thread may have been the last that kept the process alive */
     return THRUM_OK;
@@ -202,7 +207,7 @@ static void serve(struct block *b, bool readable, int64_t now)
 {
     struct thrum_conn *c = &b->c;
     if (readable && (conn_wants(c) & POLLIN))
-        (void)conn_read(c, w.scratch, THREAD_SCRATCH, now);
+        (void)conn_read(c, w.scratch, w.room, now);
     conn_tick(c, now);
     conn_write(c, now);
     if (conn_ended(c)) {
@@ -248,6 +253,7 @@ static void consider(struct block *b, bool readable, int64_t now)
         release(b); /* attended: whoever is inside will give notice when it leaves */
         return;
     }
+    w.last_use = now;
     if (!unwritten && now - b->left_at < GRACE_MS * CLOCK_MS) {
         move_to(&w.loose, b);
         lock_give(&b->c.lock);
@@ -322,7 +328,8 @@ static void count_threads(int64_t now)
         LOG(LOG_WARDEN, LOG_INFO, 0, "the last application thread has ended: exit(0)");
         exit(0);
     }
-    w.slow = n.known && (n.main_gone || n.entered == 0);
+    if (n.known) /* else as before: there may be no memory just now */
+        w.slow = n.main_gone || n.entered == 0;
     int64_t gap = SLOW_MS;
     if (w.counts > 0)
         gap = INT64_C(1) << (QUICK_COUNTS - w.counts--);
@@ -354,8 +361,12 @@ static enum state next_state(int64_t now)
 {
     lock_take(&mail.lock);
     enum state s = TICKING;
-    if (list_empty(&mail.box) && !mail.announced && list_empty(&w.loose) && now - w.last_mail > GRACE_MS * CLOCK_MS)
-        s = list_empty(&w.adopted) && !must_count() ? ABSENT : RESTING;
+    if (list_empty(&mail.box) && !mail.announced && list_empty(&w.loose)) {
+        if (list_empty(&w.adopted) && !must_count() && now - w.last_use > GRACE_MS * CLOCK_MS)
+            s = ABSENT;
+        else if (now - w.last_mail > GRACE_MS * CLOCK_MS)
+            s = RESTING;
+    }
     if (s == ABSENT) {
         poller_free(mail.poller);
         mail.poller = NULL;
@@ -384,10 +395,17 @@ static void warden_main(void *arg)
 {
     (void)arg;
     struct poller_event events[EVENTS];
-    w.scratch = thread_scratch(thread_self());
+    static uint8_t spare[4096];
+    struct thread *self = thread_self();
+    w.scratch = self ? thread_scratch(self) : NULL;
+    w.room = THREAD_SCRATCH;
+    if (!w.scratch) { /* it must go on without memory, too */
+        w.scratch = spare;
+        w.room = sizeof spare;
+    }
     w.counts = 1;
     w.count_at = w.tick = 0;
-    w.last_mail = clock_now();
+    w.last_mail = w.last_use = clock_now();
     for (int n = 0;;) {
         park_at_exit();
         int64_t now = clock_now();

@@ -7,6 +7,7 @@
 /* The user's function and its argument change together: a pair that was set is never changed again and never
  * freed, since a thread may be about to call it. Setting a log is a thing of start-up, not of every second. */
 struct log_sink {
+    _Atomic bool ready;
     void (*fn)(const thrum_log_record *r, void *arg);
     void *arg;
 };
@@ -28,23 +29,24 @@ static void to_record(enum log_area area, enum log_level level, uint64_t conn, i
 thrum_status thrum_set_log(void (*fn)(const thrum_log_record *r, void *arg), void *arg, const char *filter)
 {
     enum { SINKS = 64 };
-    static struct lock lock = LOCK_INIT;
     static struct log_sink sinks[SINKS];
-    static int used;
+    static _Atomic int taken;
     if (!fn)
         return log_set(NULL, NULL, "") == 0 ? THRUM_OK : THRUM_E_ARGUMENT;
-    lock_take(&lock);
     int i = 0;
-    while (i < used && (sinks[i].fn != fn || sinks[i].arg != arg))
+    while (i < SINKS && !(atomic_load(&sinks[i].ready) && sinks[i].fn == fn && sinks[i].arg == arg))
         i++;
-    thrum_status s = THRUM_E_FULL;
-    if (i < SINKS) {
-        sinks[i] = (struct log_sink){fn, arg};
-        used = i == used ? used + 1 : used;
-        s = log_set(to_record, &sinks[i], filter) == 0 ? THRUM_OK : THRUM_E_ARGUMENT;
+    if (i == SINKS) { /* a new pair; no lock, so that a fork in mid-call leaves none held */
+        i = atomic_fetch_add(&taken, 1);
+        if (i >= SINKS) {
+            atomic_store(&taken, SINKS);
+            return THRUM_E_FULL;
+        }
+        sinks[i].fn = fn;
+        sinks[i].arg = arg;
+        atomic_store(&sinks[i].ready, true);
     }
-    lock_give(&lock);
-    return s;
+    return log_set(to_record, &sinks[i], filter) == 0 ? THRUM_OK : THRUM_E_ARGUMENT;
 }
 
 thrum_status thrum_set_memory(const thrum_memory *m)

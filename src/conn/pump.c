@@ -12,14 +12,14 @@ enum {
 
 bool conn_ended(const struct thrum_conn *c)
 {
-    return !c->stream || (thrum_proto_flags(c->proto) & THRUM_ENDED);
+    return !c->stream || thrum_proto_state(c->proto) == THRUM_CLOSED;
 }
 
 /* An ended connection has nothing to say and nothing to hear, but its descriptor lives until nobody polls it: cut
  * makes those polls return. */
 static void settle_end(struct thrum_conn *c)
 {
-    if (c->stream && (thrum_proto_flags(c->proto) & THRUM_ENDED))
+    if (c->stream && conn_ended(c))
         c->stream->ops->cut(c->stream);
 }
 
@@ -86,7 +86,7 @@ static bool write_some(struct thrum_conn *c, int64_t now)
         return false;
     }
     thrum_proto_out_done(c->proto, (size_t)put, now);
-    return (size_t)put == want && (thrum_proto_flags(c->proto) & THRUM_WANT_OUT);
+    return (size_t)put == want && proto_pending(c->proto) > 0;
 }
 
 void conn_write(struct thrum_conn *c, int64_t now)
@@ -94,8 +94,8 @@ void conn_write(struct thrum_conn *c, int64_t now)
     if (!c->stream)
         return;
     unsigned f = thrum_proto_flags(c->proto);
-    while ((f & THRUM_WANT_OUT) && !(f & THRUM_ENDED) && write_some(c, now))
-        f = thrum_proto_flags(c->proto);
+    while ((f & THRUM_WANT_OUT) && write_some(c, now))
+        ;
     f = thrum_proto_flags(c->proto);
     if ((f & THRUM_SHUT_OUT) && !(f & THRUM_WANT_OUT) && !c->shut_out) {
         c->shut_out = true;
@@ -144,7 +144,7 @@ void conn_cut(struct thrum_conn *c, thrum_status s, const char *text, int64_t no
 {
     if (!c->stream)
         return;
-    if (!(thrum_proto_flags(c->proto) & THRUM_ENDED)) {
+    if (!conn_ended(c)) {
         LOG(LOG_CONN, LOG_DEBUG, c->id, "cut: %s", text);
         proto_cut(c->proto, s, 0, text, now);
     }
@@ -153,7 +153,6 @@ void conn_cut(struct thrum_conn *c, thrum_status s, const char *text, int64_t no
 
 thrum_status conn_end_status(const struct thrum_conn *c)
 {
-    thrum_error e;
-    thrum_proto_error(c->proto, &e);
-    return e.status == THRUM_OK ? THRUM_E_CLOSED : e.status;
+    thrum_status s = proto_status(c->proto);
+    return s == THRUM_OK ? THRUM_E_CLOSED : s;
 }

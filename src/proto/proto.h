@@ -82,6 +82,7 @@ bool proto_paused(const thrum_proto *p);    /* at or over the water mark */
 /* A call waits for a message: then the bytes of an unfinished one do not make the reading pause. */
 void proto_set_taker(thrum_proto *p, bool taker);
 void proto_stats(const thrum_proto *p, thrum_stats *out); /* all fields */
+thrum_status proto_status(const thrum_proto *p); /* of thrum_proto_error, without the rest */
 int64_t proto_latency(const thrum_proto *p); /* nanoseconds; -1 */
 
 #endif

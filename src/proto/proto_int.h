@@ -111,7 +111,6 @@ void proto_set_state(thrum_proto *p, thrum_state s, const char *why);
 /* The one way to fail: keeps the first error, sends Close with the code where that is possible, ends reading. */
 void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, ...) THRUM_PRINTF(4, 5);
 void proto_end(thrum_proto *p); /* the stream can be closed */
-thrum_status proto_status(const thrum_proto *p);
 /* open_client.c, open_server.c, answer.c */
 thrum_status client_begin(thrum_proto *p, const char *url, thrum_error *err);
 void client_head_done(thrum_proto *p);

@@ -26,6 +26,15 @@
 #include "lib/fault.h"
 #include "lib/peer.h"
 
+#if defined(__SANITIZE_THREAD__)
+/* A forked child here starts threads, which ThreadSanitizer refuses unless told. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+#endif
+
 #define assert_status(call, want)                                                                                \
     do {                                                                                                         \
         thrum_status got_ = (call);                                                                              \
