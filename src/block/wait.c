@@ -11,7 +11,7 @@
 #include "base/sys.h"
 #include "block/block.h"
 
-enum { PROMPT_NS = 2 * 1000000 /* back within this: at once */, FICKLE_NS = 1000 * 1000000 };
+enum { PROMPT_NS = 20 * 1000000 /* back within this: at once */, FICKLE_NS = 1000 * 1000000 };
 
 /* Did the program come back at once after its last call? After eight times it is taken to go on so, and is not
  * given a thread for the moments between; one that then stays away for long is never believed again. */
@@ -230,8 +230,8 @@ static thrum_status serve_once(struct call *k, uint8_t *scratch, int wake, int64
         return e == ENOMEM ? THRUM_E_MEMORY : THRUM_E_SYSTEM;
     if (k->reads && (seen & (POLLIN | POLLHUP | POLLERR)))
         (void)conn_read(&b->c, scratch, THREAD_SCRATCH, k->now);
-    if (conn_wants(&b->c) & POLLOUT)
-        conn_write(&b->c, k->now);
+    if ((conn_wants(&b->c) & POLLOUT) || thrum_proto_state(b->c.proto) != THRUM_OPEN)
+        conn_write(&b->c, k->now); /* in closing also to shut our side, when nothing is left to write */
     conn_tick(&b->c, k->now);
     return THRUM_OK;
 }

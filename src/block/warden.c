@@ -20,7 +20,6 @@ enum {
     TICK_MS = 20,     /* how often it looks at those that are in their grace */
     SLOW_MS = 100,    /* how often it counts threads once nobody would announce the last one's end */
     EVENTS = 64,
-    MAIL_MAX = 4096,  /* letters a turn, so that events are not starved */
     QUICK_COUNTS = 7, /* counts after an announcement, 1, 2, 4 ... ms apart: the thread needs a moment to be gone */
     PROMPT_CALLS = 8  /* so many calls in a row that came at once: the program is taken to keep coming back */
 };
@@ -154,18 +153,15 @@ thrum_status thrum_thread_background(bool background)
 void warden_forked(void)
 {
     /* What the parent's warden was changing at the fork is not walked again: kept here, for leak checkers to find. */
-    static struct heap timers;
-    static struct poller *poller;
+    static void *volatile left_behind[2];
+    left_behind[0] = w.timers.v;
+    heap_init(&w.timers);
     if (lock_try(&mail.lock)) {
         if (mail.poller)
             poller_free(mail.poller);
     } else {
-        poller = mail.poller;
+        left_behind[1] = mail.poller;
     }
-    (void)poller;
-    timers = w.timers;
-    heap_init(&w.timers);
-    (void)timers;
     lock_reset(&mail.lock);
     mail.poller = NULL;
     mail.announced = false;
@@ -263,15 +259,17 @@ static void consider(struct block *b, bool readable, int64_t now)
     serve(b, true, now);
 }
 
-/* The next of the mailbox, or NULL. */
-static struct block *next_mail(void)
+/* Takes the next letter: NULL where there is none. *last: it was the last one that was there when the turn began; what has
+ * come since waits for the next turn, else a busy program would keep us here. */
+static struct block *next_mail(const struct list **last)
 {
     lock_take(&mail.lock);
     struct block *b = NULL;
-    if (!list_empty(&mail.box)) {
+    if (*last && !list_empty(&mail.box)) {
         b = list_of(mail.box.next, struct block, mail);
+        *last = *last == &b->mail ? NULL : *last;
         list_remove(&b->mail);
-        b->mailed = false; /* from here on it may come again; it stays held until release */
+        atomic_store(&b->mailed, false); /* from here on it may come again; it stays held until release */
     }
     lock_give(&mail.lock);
     return b;
@@ -281,14 +279,14 @@ static void take_mail(int64_t now)
 {
     lock_take(&mail.lock);
     atomic_store(&mail.state, TICKING);
+    const struct list *last = list_empty(&mail.box) ? NULL : mail.box.prev;
     if (mail.announced) {
         mail.announced = false;
         w.counts = QUICK_COUNTS;
         w.count_at = now;
     }
     lock_give(&mail.lock);
-    struct block *b;
-    for (int i = 0; i < MAIL_MAX && (b = next_mail()); i++) {
+    for (struct block *b; (b = next_mail(&last));) {
         w.last_mail = now;
         consider(b, false, now);
     }

@@ -78,13 +78,18 @@ static size_t take_head(thrum_proto *p, const uint8_t *d, size_t n)
     const char *why = NULL;
     memcpy(p->fh + had, d, take);
     p->frame = (struct frame_head){0};
-    int size = frame_decode(&p->frame, p->fh, had + take, &why);
+    /* The first two bytes are judged before those behind them, as they are when they come alone: so the same is said of a
+     * frame with two faults, however it was cut. */
+    int size = frame_decode(&p->frame, p->fh, had + take < 2 ? had + take : 2, &why);
+    if (size >= 0 && had + take >= 2) {
+        if (!check_bits(p, &p->frame))
+            return n;
+        size = frame_decode(&p->frame, p->fh, had + take, &why);
+    }
     if (size < 0) {
         fail(p, why);
         return n;
     }
-    if (had + take >= 2 && !check_bits(p, &p->frame))
-        return n;
     if (size == 0) {
         p->fh_n = had + take;
         return take;
