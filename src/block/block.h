@@ -88,6 +88,8 @@ thrum_status call_wait(struct call *k, unsigned want, int64_t deadline);
 /* ---- warden.c ----------------------------------------------------------------------------------------------- */
 /* [held] Nobody is inside this connection: let the warden look at it (start it, wake it) where that is due. */
 void warden_notice(struct block *b);
+/* A second connection has come: the first may have been left alone, see is_prompt. Not from under a lock. */
+void warden_sweep(void);
 /* [held] The descriptor is about to be closed. */
 void warden_forget(struct block *b);
 /* An application thread ends, or has turned to the background. Any thread. */

@@ -87,6 +87,8 @@ static thrum_status open_stream(thrum_conn **out, struct stream *stream, const c
         return s;
     }
     conn_list(&b->c);
+    if (registry_count() == 2)
+        warden_sweep();
     s = call_enter(&k, &b->c);
     if (s != THRUM_OK) {
         thrum_conn_free(&b->c);

@@ -74,6 +74,8 @@ static thrum_status make_conn(struct thrum_conn **out, struct stream *stream, st
         return s;
     }
     conn_list(&b->c);
+    if (registry_count() == 2)
+        warden_sweep();
     *out = &b->c;
     return THRUM_OK;
 }

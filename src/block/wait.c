@@ -261,6 +261,7 @@ static thrum_status wait_loop(struct call *k, int64_t deadline)
         if (s != THRUM_OK)
             return s;
         block_wake(b);
+
     }
 }
 

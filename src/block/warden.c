@@ -80,6 +80,26 @@ static int rouse(void)
     return e;
 }
 
+/* Does the program keep coming back to this connection at once? Then it gets no thread for the moments between (E13). Only
+ * with one connection in the process: with two, a thread that sleeps in a call on one may be waiting for what the other,
+ * left alone, would have to read. */
+static bool is_prompt(const struct block *b)
+{
+    return b->prompt >= PROMPT_CALLS && !b->fickle && registry_count() == 1 &&
+           proto_settings(b->c.proto)->attended == THRUM_DEFAULT;
+}
+
+static void sweep_one(struct thrum_conn *c)
+{
+    if (c->inside == 0 && !conn_ended(c))
+        warden_notice(block_of(c));
+}
+
+void warden_sweep(void)
+{
+    registry_each(sweep_one);
+}
+
 static bool is_wanted(const struct block *b)
 {
     if (b->dropped)
@@ -89,7 +109,7 @@ static bool is_wanted(const struct block *b)
         return b->c.held;
     if (attended == THRUM_ON || (conn_wants(&b->c) & POLLOUT))
         return true;
-    return atomic_load_explicit(&mail.state, memory_order_relaxed) != ABSENT || b->prompt < PROMPT_CALLS || b->fickle;
+    return atomic_load_explicit(&mail.state, memory_order_relaxed) != ABSENT || !is_prompt(b);
 }
 
 void warden_notice(struct block *b)
@@ -153,7 +173,7 @@ thrum_status thrum_thread_background(bool background)
 void warden_forked(void)
 {
     /* What the parent's warden was changing at the fork is not walked again: kept here, for leak checkers to find. */
-    static void *volatile left_behind[2];
+    static __attribute__((unused)) void *volatile left_behind[2];
     left_behind[0] = w.timers.v;
     heap_init(&w.timers);
     if (lock_try(&mail.lock)) {
@@ -224,12 +244,6 @@ static void serve(struct block *b, bool readable, int64_t now)
         move_to(&w.loose, b);
     }
     lock_give(&c->lock);
-}
-
-/* Does the program keep coming back to this one at once? */
-static bool is_prompt(const struct block *b)
-{
-    return b->prompt >= PROMPT_CALLS && !b->fickle && proto_settings(b->c.proto)->attended == THRUM_DEFAULT;
 }
 
 /* What is to be done with a connection that has come by mail, by the tick, by an event, or by its timer. */

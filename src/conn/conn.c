@@ -86,6 +86,8 @@ void conn_done(struct thrum_conn *c)
 {
     if (c->listed)
         registry_remove(c);
+    else
+        list_remove(&c->link); /* of the inherited ones, if it was among them */
     if (c->stream)
         c->stream->ops->free(c->stream);
     c->stream = NULL;

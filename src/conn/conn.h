@@ -81,6 +81,9 @@ thrum_status conn_end_status(const struct thrum_conn *c);
 int registry_start(void (*forked)(void));
 void registry_add(struct thrum_conn *c);
 void registry_remove(struct thrum_conn *c);
+int registry_count(void); /* of connections that are listed */
+/* fn for each connection, with its lock; not from under a connection's lock. */
+void registry_each(void (*fn)(struct thrum_conn *c));
 thrum_status registry_set_exit(thrum_exit_policy p, int64_t linger);
 
 #endif

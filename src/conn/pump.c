@@ -62,7 +62,7 @@ static void write_broke(struct thrum_conn *c, int os_errno, int64_t now)
     if (!conn_ended(c))
         thrum_proto_in_end(c->proto, os_errno, now);
     if (!conn_ended(c)) /* its end had come before, and only our last frames were still to go */
-        proto_cut(c->proto, THRUM_E_RESET, os_errno, "the connection broke while the last frames were being written", now);
+        proto_out_end(c->proto, os_errno, now);
 }
 
 /* One gather-write; true when there may be more to write. */

@@ -18,6 +18,7 @@ enum { EXIT_TRIES_MS = 50, EXIT_WRITES_MS = 150, LINGER_STEP_MS = 5 };
 static struct lock lock = LOCK_INIT;
 static struct list conns = LIST_INIT(conns);
 static struct list inherited = LIST_INIT(inherited); /* in a child: the parent's, until they are freed */
+static _Atomic int count;
 static void (*front_forked)(void);
 static _Atomic int exit_policy = THRUM_GOODBYE;
 static _Atomic int64_t exit_linger = 0;
@@ -26,6 +27,7 @@ void registry_add(struct thrum_conn *c)
 {
     lock_take(&lock);
     list_push(&conns, &c->link);
+    atomic_fetch_add(&count, 1);
     lock_give(&lock);
 }
 
@@ -33,6 +35,25 @@ void registry_remove(struct thrum_conn *c)
 {
     lock_take(&lock);
     list_remove(&c->link);
+    atomic_fetch_sub(&count, 1);
+    lock_give(&lock);
+}
+
+int registry_count(void)
+{
+    return atomic_load_explicit(&count, memory_order_relaxed);
+}
+
+void registry_each(void (*fn)(struct thrum_conn *c))
+{
+    lock_take(&lock);
+    list_each(l, &conns)
+    {
+        struct thrum_conn *c = list_of(l, struct thrum_conn, link);
+        lock_take(&c->lock);
+        fn(c);
+        lock_give(&c->lock);
+    }
     lock_give(&lock);
 }
 
@@ -143,7 +164,9 @@ static void after_fork_child(void)
             c->torn = true;
         list_remove(&c->link);
         list_push(&inherited, &c->link);
+        c->listed = false;
     }
+    atomic_store(&count, 0);
     if (front_forked)
         front_forked();
 }

@@ -87,6 +87,16 @@ void proto_cut(thrum_proto *p, thrum_status s, int os_errno, const char *text, t
     proto_end(p);
 }
 
+void proto_out_end(thrum_proto *p, int os_errno, thrum_time now)
+{
+    if (p->close_recv && p->error.status == THRUM_OK) {
+        error_set(&p->error, THRUM_E_CLOSED, "the connection was closed, and the peer did not wait for the answer");
+        p->error.close_code = p->recv_code;
+        p->error.by_peer = p->by_peer;
+    }
+    proto_cut(p, THRUM_E_RESET, os_errno, "the connection broke while frames were being written", now);
+}
+
 void proto_goodbye(thrum_proto *p, uint16_t code)
 {
     if (p->state != THRUM_OPEN)

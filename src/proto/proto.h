@@ -71,6 +71,9 @@ void proto_goodbye(thrum_proto *p, uint16_t code);
 /* Ends the connection here and now with this error; queues nothing, drops what is queued. First failure wins. */
 void proto_cut(thrum_proto *p, thrum_status s, int os_errno, const char *text, thrum_time now);
 
+/* Nothing can be written any more. With the peer's Close here that is an end like others: it does not wait for ours. */
+void proto_out_end(thrum_proto *p, int os_errno, thrum_time now);
+
 /* ---- ask ------------------------------------------------------------------------------------------------- */
 const struct settings *proto_settings(const thrum_proto *p);
 size_t proto_pending(const thrum_proto *p); /* bytes queued for the wire, borrowed ones included */

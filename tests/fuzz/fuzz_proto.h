@@ -111,7 +111,7 @@ static inline void finish(struct driven *d)
     thrum_stats stats = {.size = sizeof stats};
     proto_stats(d->p, &stats);
     note(d, "close", c.sent_code, c.recv_code, sum_of((const uint8_t *)c.recv_reason, strlen(c.recv_reason)));
-    note(d, "count", stats.messages_in, stats.pings_in, stats.bytes_in);
+    note(d, "count", stats.messages_in, stats.pings_in, 0);
     thrum_proto_free(d->p);
 }
 
