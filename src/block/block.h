@@ -73,7 +73,7 @@ struct call {
     bool reads;       /* holds the reader role */
     bool woken;       /* somebody has written to t's eventfd for this wait */
     short polls;      /* what it polls the socket for */
-    int old_state, old_type; /* of cancellation */
+    int old_state, old_type, wait_state; /* of cancellation: on entry; in waits */
     /* NULL, or run [held] when the thread is cancelled in its wait, so that turn and frames stay true */
     void (*abandon)(struct call *k);
 };

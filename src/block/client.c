@@ -150,6 +150,14 @@ static thrum_status connect_either(thrum_conn **out, int fd, const char *url, co
     return open_stream(out, stream, url, ss, began, err);
 }
 
+/* Clean-up of a cancelled thread whose waits undo themselves. */
+static void end_long_call(void *arg)
+{
+    struct thread *t = arg;
+    if (t)
+        t->long_call = false;
+}
+
 static thrum_status connect_checked(thrum_conn **out, int fd, const char *url, const thrum_client_options *o,
                                     thrum_error *err)
 {
@@ -166,9 +174,14 @@ static thrum_status connect_checked(thrum_conn **out, int fd, const char *url, c
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
     struct thread *t = thread_self();
-    if (t)
+    if (t) {
+        t->long_call = true;
         t->cancel_state = state;
-    thrum_status s = connect_either(out, fd, url, o, err);
+    }
+    thrum_status s;
+    pthread_cleanup_push(end_long_call, t);
+    s = connect_either(out, fd, url, o, err);
+    pthread_cleanup_pop(1);
     pthread_setcanceltype(type, NULL);
     pthread_setcancelstate(state, NULL);
     return s;

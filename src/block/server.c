@@ -138,6 +138,24 @@ static thrum_status prepare(struct thrum_server *s, const char *url, const thrum
     return e ? error_os(err, THRUM_E_SYSTEM, e, "no thread to accept connections") : THRUM_OK;
 }
 
+/* The look-up of a host name is a wait; this call is no cancellation point all the same. */
+static thrum_status prepare_uncancelled(struct thrum_server *s, const char *url, const thrum_server_options *o,
+                                        thrum_error *err)
+{
+    int state;
+    struct thread *t = thread_self();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    if (t) {
+        t->long_call = true;
+        t->cancel_state = PTHREAD_CANCEL_DISABLE;
+    }
+    thrum_status st = prepare(s, url, o, err);
+    if (t)
+        t->long_call = false;
+    pthread_setcancelstate(state, NULL);
+    return st;
+}
+
 thrum_status thrum_serve(thrum_server **out, const char *url, const thrum_server_options *o, thrum_error *err)
 {
     thrum_error mine;
@@ -158,7 +176,7 @@ thrum_status thrum_serve(thrum_server **out, const char *url, const thrum_server
     s->generation = atomic_load(&fork_generation);
     s->wake = s->done = s->listener.spare = -1;
     list_init(&s->sessions);
-    st = prepare(s, url, o, err);
+    st = prepare_uncancelled(s, url, o, err);
     if (st == THRUM_OK)
         *out = s;
     else

@@ -44,6 +44,7 @@ thrum_status call_enter(struct call *k, struct thrum_conn *c)
     /* Deferred and off: only the poll of call_wait lets a cancellation in. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &k->old_state);
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &k->old_type);
+    k->wait_state = t->long_call ? t->cancel_state : k->old_state;
     k->now = clock_now();
     lock_take(&c->lock);
     note_habit(k->b, k->now);
@@ -156,7 +157,7 @@ static int sleep_unlocked(struct call *k, int fd, int wake, int ms, short *seen)
     volatile int e = 0;
     lock_give(&k->b->c.lock);
     pthread_cleanup_push(on_cancel, k);
-    pthread_setcancelstate(k->old_state, NULL);
+    pthread_setcancelstate(k->wait_state, NULL);
     if (sys.poll(v, 2, ms) < 0)
         e = errno;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);

@@ -374,8 +374,8 @@ static enum state next_state(int64_t now)
     lock_take(&mail.lock);
     enum state s = TICKING;
     if (list_empty(&mail.box) && !mail.announced && list_empty(&w.loose)) {
-        if (list_empty(&w.adopted) && !must_count() && now - w.last_use > GRACE_MS * CLOCK_MS)
-            s = ABSENT;
+        if (list_empty(&w.adopted) && !must_count()) /* nothing would wake it from resting */
+            s = now - w.last_use > GRACE_MS * CLOCK_MS ? ABSENT : TICKING;
         else if (now - w.last_mail > GRACE_MS * CLOCK_MS)
             s = RESTING;
     }

@@ -12,8 +12,7 @@ int wait_poll(struct pollfd *p, nfds_t n, int ms, void (*undo)(void *arg), void 
     volatile int r = -1, e = 0;
     int old = PTHREAD_CANCEL_DISABLE;
     const struct thread *t = thread_self();
-    int wanted =
-        t != NULL ? t->cancel_state : PTHREAD_CANCEL_ENABLE; /* what the application itself had set */
+    int wanted = t != NULL && t->long_call ? t->cancel_state : PTHREAD_CANCEL_ENABLE;
     pthread_cleanup_push(undo, arg);
     /* Whoever calls the library has cancellation off inside it; here, with nothing half done, it is let
      * through. */

@@ -77,6 +77,7 @@ static void *wait_uncancellable(void *arg)
 {
     (void)arg;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    thread_self()->long_call = true;
     thread_self()->cancel_state = PTHREAD_CANCEL_DISABLE;
     pthread_cancel(pthread_self()); /* waits already when the poll begins */
     return wait_poll(NULL, 0, 0, undo, NULL) == 0 ? &undone : NULL;
