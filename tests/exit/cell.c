@@ -1,0 +1,272 @@
+/* cell.c: one cell of the exit matrix: `cell ROLE MAKER USER STATE WAY URL FD`. It sets the situation up, writes one line
+ * "ready THREADS NANOSECONDS" to FD, and takes the way out; what becomes of it is judged from outside (matrix.py).
+ *
+ * ROLE client: a connection to URL. ROLE server: a server at ws://127.0.0.1:0/ (its URL is the line "url ..." before), whose
+ * peer is the driver. Includes what a user would include, nothing else. */
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <thrum/server.h>
+#include <thrum/stats.h>
+#include <thrum/thrum.h>
+
+static const char *role, *maker, *user, *state, *way, *url;
+static int report;
+static thrum_conn *conn;
+static thrum_server *server;
+static pthread_t using_thread;
+static _Atomic int in_handler;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* for ThreadSanitizer: conn is handed over by it */
+
+static int is(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+_Noreturn static void broken(const char *what)
+{
+    fprintf(stderr, "cell: %s\n", what);
+    _exit(99);
+}
+
+static void nap(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+/* Here and only here: everything stands, and the next thing is the way out. */
+static void ready(void)
+{
+    char line[80];
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int n = snprintf(line, sizeof line, "ready %d %lld\n", thrum_library_threads(),
+                     (long long)t.tv_sec * 1000000000 + t.tv_nsec);
+    if (write(report, line, (size_t)n) != n)
+        broken("report");
+}
+
+/* ---- the situation ---- */
+static void handler(thrum_conn *c, void *arg)
+{
+    thrum_message m;
+    (void)arg;
+    in_handler++;
+    while (thrum_recv(c, &m, THRUM_FOREVER) == THRUM_OK)
+        thrum_message_release(&m);
+}
+
+static void make_client(void)
+{
+    thrum_error e;
+    if (thrum_connect(&conn, url, THRUM_CLIENT(.close_timeout = 60000), &e) != THRUM_OK && !is(state, "connecting"))
+        broken(e.text);
+}
+
+static void make_server(void)
+{
+    thrum_error e;
+    char line[160];
+    if (thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = handler), &e) != THRUM_OK)
+        broken(e.text);
+    int n = snprintf(line, sizeof line, "url %s\n", thrum_server_url(server));
+    if (write(report, line, (size_t)n) != n)
+        broken("report");
+    while (is(state, "serving") && !in_handler)
+        nap(1);
+}
+
+static void *make(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&mutex);
+    if (is(role, "server"))
+        make_server();
+    else
+        make_client();
+    pthread_mutex_unlock(&mutex);
+    return NULL;
+}
+
+/* What the using thread does until it is ended: it goes into the call that the state names. */
+static void use(void)
+{
+    static char page[1 << 16];
+    thrum_message m;
+    if (is(state, "connecting"))
+        make(NULL);
+    else if (is(state, "in-recv"))
+        while (thrum_recv(conn, &m, THRUM_FOREVER) == THRUM_OK)
+            thrum_message_release(&m);
+    else if (is(state, "in-send"))
+        while (thrum_send(conn, THRUM_BINARY, page, sizeof page) == THRUM_OK)
+            ;
+    else if (is(state, "closing"))
+        (void)thrum_close(conn, 1000, NULL);
+}
+
+static int is_background(void)
+{
+    return is(way, "background");
+}
+
+static void *use_thread(void *arg)
+{
+    (void)arg;
+    if (is_background() && thrum_thread_background(true) != THRUM_OK)
+        broken("background");
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    use();
+    while (!is(way, "pthread_exit")) /* there, this thread's end is the process's */
+        pause();
+    return NULL;
+}
+
+static void settle_in(void)
+{
+    if (!is(user, "worker"))
+        return;
+    if (pthread_create(&using_thread, NULL, use_thread, NULL) != 0)
+        broken("thread");
+    thrum_stats s = {.size = sizeof s};
+    uint64_t before = 1;
+    /* It is where it should be when nothing moves any more: a blocked send by its counter, the others after a moment. */
+    for (int i = 0; is(state, "in-send") && i < 500; i++) {
+        nap(20);
+        if (thrum_conn_stats(conn, &s) == THRUM_OK && s.wire_out == before)
+            break;
+        before = s.wire_out;
+    }
+    nap(30);
+}
+
+static void situation(void)
+{
+    pthread_t t;
+    if (is(state, "connecting")) {
+        settle_in();
+        return;
+    }
+    if (is(maker, "worker")) {
+        if (pthread_create(&t, NULL, make, NULL) != 0)
+            broken("thread");
+        pthread_join(t, NULL);
+    } else {
+        make(NULL);
+    }
+    if (is(state, "closed") && (thrum_close(conn, 1000, NULL) != THRUM_OK))
+        broken("close");
+    settle_in();
+}
+
+/* ---- the ways out ---- */
+static volatile sig_atomic_t interrupted;
+
+static void on_sigint(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+static void *exit_thread(void *arg)
+{
+    (void)arg;
+    ready();
+    exit(7);
+}
+
+_Noreturn static void leave_by_pthread_exit(void)
+{
+    /* A worker that is inside a call would keep the process: it is told to come back, as a program would. */
+    if (is(user, "worker") && conn && !is_background())
+        thrum_cancel(conn);
+    ready();
+    pthread_exit(NULL);
+}
+
+static int fork_and_end(int do_exec)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0 && do_exec) {
+        execl("/bin/true", "true", (char *)NULL);
+        _exit(98);
+    }
+    if (pid == 0) {
+        if (conn && thrum_send(conn, THRUM_TEXT, "x", 1) != THRUM_E_FORKED)
+            _exit(97);
+        exit(0);
+    }
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        broken("the child did not end well");
+    ready();
+    return 0;
+}
+
+static int leave(void)
+{
+    pthread_t t;
+    if (is(way, "return")) {
+        ready();
+        return 5;
+    }
+    if (is(way, "exit")) {
+        ready();
+        exit(6);
+    }
+    if (is(way, "worker-exit")) {
+        pthread_create(&t, NULL, exit_thread, NULL);
+        for (;;)
+            pause();
+    }
+    if (is(way, "pthread_exit") || is_background())
+        leave_by_pthread_exit();
+    if (is(way, "sigterm")) {
+        ready();
+        raise(SIGTERM);
+    }
+    if (is(way, "sigint")) {
+        struct sigaction a = {.sa_handler = on_sigint};
+        sigaction(SIGINT, &a, NULL);
+        raise(SIGINT);
+        ready();
+        return interrupted ? 8 : 1;
+    }
+    if (is(way, "quick_exit")) {
+        ready();
+        quick_exit(9);
+    }
+    if (is(way, "fork"))
+        return fork_and_end(0);
+    if (is(way, "fork-exec"))
+        return fork_and_end(1);
+    if (is(way, "cancel")) {
+        pthread_cancel(using_thread);
+        pthread_join(using_thread, NULL);
+        ready();
+        return 10;
+    }
+    broken("no such way out");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 8)
+        return 2;
+    role = argv[1];
+    maker = argv[2];
+    user = argv[3];
+    state = argv[4];
+    way = argv[5];
+    url = argv[6];
+    report = atoi(argv[7]);
+    situation();
+    return leave();
+}

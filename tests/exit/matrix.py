@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+"""tests/exit/matrix.py: the exit contract, judged from outside. Each cell is a program of its own (cell.c) that makes a
+connection in one thread, uses it in another, brings it into a state, and takes a way out without closing it. This driver
+measures the time from that moment to the end of the process, its exit status, what it printed, how many threads the
+library had, and which close code the peer saw. The peer is written here, from RFC 6455, and for some cells it is Python's
+`websockets`; neither knows thrum. Writes a TSV and ends with the count."""
+import argparse
+import base64
+import collections
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import re
+import select
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FACTOR = float(os.environ.get("THRUM_TIME_FACTOR", "1"))
+LIMIT_MS = 250 * FACTOR
+HANG_S = 10 * max(1, FACTOR / 2)
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+Cell = collections.namedtuple("Cell", "role maker user state way peer")
+STATUS = {"return": 5, "exit": 6, "worker-exit": 7, "pthread_exit": 0, "background": 0, "sigterm": -15, "sigint": 8,
+          "quick_exit": 9, "fork": 0, "fork-exec": 0, "cancel": 10, "dlclose": 11}
+
+
+def cells():
+    """Every combination that makes sense. Left out: a worker inside a call where the using thread is main or nobody (main
+    is to take the way out); `background` and `cancel` without a worker inside; `closed` with a user; a server is used by
+    its own threads only; a connection that is still connecting is made by the thread that uses it."""
+    ways = [w for w in STATUS if w != "dlclose"]
+    for maker in ("main", "worker"):
+        for state in ("open", "closed"):
+            for way in ways:
+                if way not in ("background", "cancel"):
+                    yield Cell("client", maker, "nobody", state, way, "raw")
+        for state in ("in-recv", "in-send", "closing"):
+            for way in ways:
+                yield Cell("client", maker, "worker", state, way, "raw")
+        for state in ("listening", "serving"):
+            for way in ways:
+                if way not in ("background", "cancel"):
+                    yield Cell("server", maker, "nobody", state, way, "raw")
+    for way in ways:
+        if way != "pthread_exit":  # nothing could end the worker there but its open_timeout
+            yield Cell("client", "worker", "worker", "connecting", way, "raw")
+    for way in ways:
+        if way not in ("background", "cancel"):
+            yield Cell("client", "main", "nobody", "open", way, "websockets")
+        yield Cell("client", "main", "worker", "in-recv", way, "websockets")
+    yield Cell("client", "main", "nobody", "open", "dlclose", "raw")
+    yield Cell("client", "main", "nobody", "open", "dlclose", "websockets")
+
+
+def codes(cell):
+    """What the peer may see. A goodbye is due where a handler of exit runs and the connection is open."""
+    if cell.state in ("connecting", "listening"):
+        return {None}
+    if cell.state in ("closed", "closing"):
+        return {1000}
+    if cell.way == "sigterm":
+        return {1006}
+    # A frame that was cut by the end: the kernel took no more. Never a Close inside it: the reader below would find it.
+    return {1001, 1006} if cell.state == "in-send" else {1001}
+
+
+def read_exactly(s, n):
+    data = b""
+    while len(data) < n:
+        piece = s.recv(n - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+def read_head(s):
+    data = b""
+    while not data.endswith(b"\r\n\r\n"):
+        data += read_exactly(s, 1)
+    return data
+
+
+def shake_as_server(s):
+    key = re.search(rb"Sec-WebSocket-Key: (\S+)", read_head(s)).group(1)
+    accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+    s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+              b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+
+
+def shake_as_client(s):
+    s.sendall(b"GET / HTTP/1.1\r\nHost: cell\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+              b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    if b" 101 " not in read_head(s):
+        raise EOFError
+
+
+def close_code(s, answer):
+    """Reads whole frames until Close or the end: its code, 1006 where there was none, "torn" for what is no frame."""
+    try:
+        while True:
+            first, second = read_exactly(s, 2)
+            n = second & 0x7f
+            if n == 126:
+                n = struct.unpack(">H", read_exactly(s, 2))[0]
+            elif n == 127:
+                n = struct.unpack(">Q", read_exactly(s, 8))[0]
+            key = read_exactly(s, 4) if second & 0x80 else b"\0\0\0\0"
+            payload = read_exactly(s, n)
+            if first & 0x0f not in (0, 1, 2, 8, 9, 10) or first & 0x70:
+                return "torn"
+            if first & 0x0f == 8:
+                code = struct.unpack(">H", bytes(b ^ key[i] for i, b in enumerate(payload[:2])))[0] if n else 1005
+                if answer:
+                    s.sendall(b"\x88\x02" + struct.pack(">H", code))
+                return code
+    except (EOFError, OSError):
+        return 1006
+
+
+class Peer(threading.Thread):
+    """The other side of one cell."""
+
+    def __init__(self, cell):
+        super().__init__(daemon=True)
+        self.cell = cell
+        self.code = None
+        self.url = "-"
+        self.ended = threading.Event()  # the cell's process is gone
+        self.up = threading.Event()
+        self.listener = None
+        if cell.role == "client":
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/"
+
+    def run(self):
+        try:
+            if self.cell.role == "client":
+                self.serve()
+            else:
+                self.connect()
+        except (EOFError, OSError):
+            pass
+
+    def serve(self):
+        s, _ = self.listener.accept()
+        with s:
+            if self.cell.state == "connecting":
+                self.ended.wait()
+                return
+            shake_as_server(s)
+            if self.cell.state == "in-send":
+                self.ended.wait()
+            self.code = close_code(s, answer=self.cell.state != "closing")
+
+    def connect(self):
+        self.up.wait()
+        if self.cell.state != "serving":
+            return
+        host, port = re.match(r"ws://([^:/]+):(\d+)", self.url).groups()
+        with socket.create_connection((host, int(port))) as s:
+            shake_as_client(s)
+            self.code = close_code(s, answer=False)
+
+
+class WebsocketsPeer:
+    """Python's `websockets` as the server."""
+
+    def __init__(self):
+        from websockets.sync.server import serve
+
+        self.code = None
+        self.done = threading.Event()
+        self.server = serve(self.handle, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}/"
+        self.ended = threading.Event()
+        self.up = threading.Event()
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def start(self):
+        pass
+
+    def handle(self, connection):
+        try:
+            for _ in connection:
+                pass
+        except Exception:  # noqa: BLE001: every kind of end is looked at below
+            pass
+        self.code = connection.close_code
+        self.done.set()
+
+    def join(self, seconds):
+        self.done.wait(seconds)
+        self.server.shutdown()
+
+
+def has_websockets():
+    try:
+        import websockets.sync.server  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def run(cell, build):
+    peer = WebsocketsPeer() if cell.peer == "websockets" else Peer(cell)
+    peer.start()
+    here, there = os.pipe()
+    os.set_inheritable(there, True)
+    programs = build / "tests" / "exit"
+    command = [programs / "cell", cell.role, cell.maker, cell.user, cell.state, cell.way, peer.url, str(there)]
+    if cell.way == "dlclose":
+        command = [programs / "cell_dl", build / "libthrum.so", peer.url, str(there)]
+    child = subprocess.Popen(command, close_fds=True, pass_fds=[there], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True, errors="replace")
+    os.close(there)
+    ready, threads, ended = None, None, True
+    with os.fdopen(here) as lines:
+        while select.select([lines], [], [], HANG_S)[0]:
+            line = lines.readline()
+            words = line.split()
+            if words[:1] == ["url"]:
+                peer.url = words[1]
+                peer.up.set()
+                continue
+            if words[:1] == ["ready"]:
+                threads, ready = int(words[1]), int(words[2])
+            break
+        pid = os.pidfd_open(child.pid)
+        ended = bool(select.select([pid], [], [], HANG_S)[0])
+        gone = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        os.close(pid)
+    if not ended:
+        child.kill()
+    printed = child.communicate()[1]
+    peer.ended.set()
+    peer.up.set()
+    peer.join(5)
+    ms = (gone - ready) / 1e6 if ready else float("nan")
+    wrong = []
+    if not ready:
+        wrong.append("it did not come to its way out")
+    if not ended:
+        wrong.append("it did not end")
+    elif ready and ms > LIMIT_MS:
+        wrong.append(f"it took {ms:.0f} ms")
+    if child.returncode != STATUS[cell.way]:
+        wrong.append(f"status {child.returncode}, not {STATUS[cell.way]}")
+    if peer.code not in codes(cell):
+        wrong.append(f"the peer saw {peer.code}, not one of {sorted(map(str, codes(cell)))}")
+    if printed.strip():
+        wrong.append("it printed: " + printed.strip()[:2000])
+    return cell, ended, ms, child.returncode, threads, peer.code, wrong
+
+
+def quick(cell):
+    """About one in three, every way and every state among them."""
+    return cell.peer == "websockets" or cell.maker == "main" and cell.state in ("in-recv", "in-send", "serving", "closing") \
+        or cell.state == "connecting"
+
+
+def table(results):
+    groups = collections.OrderedDict()
+    for cell, _, ms, _, _, _, wrong in results:
+        group = groups.setdefault(cell.way, [0, 0, 0.0, collections.Counter()])
+        group[0] += 1
+        group[1] += bool(wrong)
+        group[2] = max(group[2], ms) if ms == ms else group[2]
+        group[3][cell.peer] += 1
+    print(f"{'way out':14}{'cells':>6}{'failed':>8}{'slowest ms':>12}{'with websockets':>17}")
+    for way, (n, failed, slowest, peers) in groups.items():
+        print(f"{way:14}{n:6}{failed:8}{slowest:12.1f}{peers['websockets']:17}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "dev")
+    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--filter", default="", help="only cells whose name has this")
+    parser.add_argument("--quick", action="store_true", help="a part of the cells that has every way and state")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build" / "exit-matrix.tsv")
+    options = parser.parse_args()
+    todo = [c for c in cells() if options.filter in " ".join(c) and (not options.quick or quick(c))]
+    if not has_websockets():
+        left_out = [c for c in todo if c.peer == "websockets"]
+        todo = [c for c in todo if c.peer != "websockets"]
+        print(f"no websockets for {sys.executable}: {len(left_out)} cells with it are left out")
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        results = list(pool.map(lambda c: run(c, options.build.resolve()), todo))
+    table(results)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("w") as out:
+        print("cell", "ended", "milliseconds", "status", "library_threads", "peer_close_code", "verdict", sep="\t", file=out)
+        for cell, ended, ms, status, threads, code, wrong in results:
+            print(" ".join(cell), "yes" if ended else "no", f"{ms:.1f}", status, "-" if threads is None else threads,
+                  "-" if code is None else code, "FAIL" if wrong else "ok", sep="\t", file=out)
+    failed = [r for r in results if r[-1]]
+    for cell, *_, wrong in failed:
+        print("FAIL", " ".join(cell), "-", "; ".join(wrong))
+    print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed or not results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
