@@ -180,6 +180,7 @@ static bool count(struct thread_census *c, const struct tids *t, const struct th
             c->main_gone = true;
         if (state == 0)
             all = false;
+        c->background += state != 0 && state != 'Z' && r && r->background;
         if (state == 0 || state == 'Z' || (r && r->background) || (!r && is_sanitizers(t->v[i])))
             continue;
         c->application++;

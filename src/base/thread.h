@@ -49,6 +49,7 @@ void thread_on_end(void (*fn)(void));
 struct thread_census {
     int application; /* live threads that are neither the library's nor background; zombies not counted */
     int entered;     /* of these, the ones with a record: their end is announced by the hook */
+    int background;  /* live ones that are */
     bool main_gone;  /* main has called pthread_exit */
     bool known;      /* false: the list could not be read; the rest is then 0 */
 };

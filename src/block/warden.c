@@ -46,6 +46,7 @@ static struct { /* the warden's thread only; static so that a leak checker in a 
     int64_t count_at;   /* when to count threads next */
     int counts;         /* quick counts still to do */
     bool slow;          /* count every SLOW_MS */
+    int background;     /* threads in the background, at the last count */
     int64_t last_mail;  /* so that it is not woken for each of a row of letters */
     int64_t last_use;   /* ... and not ended and started again for each connection that it has to keep */
     uint8_t *scratch;
@@ -145,13 +146,16 @@ void warden_forget(struct block *b)
     lock_give(&mail.lock);
 }
 
-/* Where no thread of the library is alive, the last application thread's end is the process's end without our help. */
+static _Atomic bool had_background; /* a thread has turned to the background in this process */
+
+/* Where no thread of the library and none in the background is alive, the last application thread's end is the process's
+ * end without our help. */
 void warden_announce(void)
 {
     if (atomic_load(&exit_begun))
         return;
     lock_take(&mail.lock);
-    if (thread_library_count() > 0) {
+    if (thread_library_count() > 0 || atomic_load(&had_background)) {
         mail.announced = true;
         (void)rouse(); /* cannot be helped when the system gives no thread: then main's end stays the last resort */
     }
@@ -165,8 +169,10 @@ thrum_status thrum_thread_background(bool background)
     if (!t)
         return s == THRUM_OK ? THRUM_E_MEMORY : s;
     t->background = background;
-    if (background)
+    if (background) {
+        atomic_store(&had_background, true);
         warden_announce(); /* this thread may have been the last that kept the process alive */
+    }
     return THRUM_OK;
 }
 
@@ -189,8 +195,9 @@ void warden_forked(void)
     list_init(&mail.box);
     list_init(&w.loose);
     list_init(&w.adopted);
+    atomic_store(&had_background, false);
     w.slow = false;
-    w.counts = 0;
+    w.background = w.counts = 0;
 }
 
 /* ---- the warden's thread: connections ---------------------------------------------------------------------- */
@@ -340,19 +347,21 @@ static void count_threads(int64_t now)
         LOG(LOG_WARDEN, LOG_INFO, 0, "the last application thread has ended: exit(0)");
         exit(0);
     }
-    if (n.known) /* else as before: there may be no memory just now */
+    if (n.known) { /* else as before: there may be no memory just now */
         w.slow = n.main_gone || n.entered == 0;
+        w.background = n.background;
+    }
     int64_t gap = SLOW_MS;
     if (w.counts > 0)
         gap = INT64_C(1) << (QUICK_COUNTS - w.counts--);
     w.count_at = clock_after(now, gap);
 }
 
-/* While main is gone and other threads of the library live, somebody must see the last application thread's end; the
- * warden alone need not stay for that: then the kernel sees it. */
+/* While main is gone and other threads of the library, or background ones, live, somebody must see the last application
+ * thread's end; the warden alone need not stay for that: then the kernel sees it. */
 static bool must_count(void)
 {
-    return w.counts > 0 || (w.slow && thread_library_count() > 1);
+    return w.counts > 0 || (w.slow && (thread_library_count() > 1 || w.background > 0));
 }
 
 static int64_t wake_time(void)

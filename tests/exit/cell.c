@@ -140,7 +140,7 @@ static void settle_in(void)
     /* It is where it should be when nothing moves any more: a blocked send by its counter, the others after a moment. */
     for (int i = 0; is(state, "in-send") && i < 500; i++) {
         nap(20);
-        if (thrum_conn_stats(conn, &s) == THRUM_OK && s.wire_out == before)
+        if (thrum_conn_stats(conn, &s) == THRUM_OK && s.queued_out > 0 && s.wire_out == before)
             break;
         before = s.wire_out;
     }
