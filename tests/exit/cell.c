@@ -21,7 +21,7 @@ static int report;
 static thrum_conn *conn;
 static thrum_server *server;
 static pthread_t using_thread;
-static _Atomic int in_handler;
+static _Atomic int in_handler, come_back;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* for ThreadSanitizer: conn is handed over by it */
 
 static int is(const char *a, const char *b)
@@ -105,7 +105,7 @@ static void use(void)
         while (thrum_recv(conn, &m, THRUM_FOREVER) == THRUM_OK)
             thrum_message_release(&m);
     else if (is(state, "in-send"))
-        while (thrum_send(conn, THRUM_BINARY, page, sizeof page) == THRUM_OK)
+        while (!come_back && thrum_send(conn, THRUM_BINARY, page, sizeof page) == THRUM_OK)
             ;
     else if (is(state, "closing"))
         (void)thrum_close(conn, 1000, NULL);
@@ -185,6 +185,7 @@ static void *exit_thread(void *arg)
 _Noreturn static void leave_by_pthread_exit(void)
 {
     /* A worker that is inside a call would keep the process: it is told to come back, as a program would. */
+    come_back = 1;
     if (is(user, "worker") && conn && !is_background())
         thrum_cancel(conn);
     ready();
