@@ -12,13 +12,14 @@ _Atomic bool exit_begun;
 static struct {
     pthread_mutex_t lock;
     bool at_exit, at_quick_exit;
-    void (*fn)(void);
+    void (*_Atomic fn)(void); /* the handler reads it in whichever thread ends the process */
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void on_exit_begun(void)
 {
-    if (!atomic_exchange(&exit_begun, true) && watch.fn)
-        watch.fn();
+    void (*fn)(void) = atomic_load(&watch.fn);
+    if (!atomic_exchange(&exit_begun, true) && fn)
+        fn();
 }
 
 /* It fails where the code is part of the program itself, which is never unloaded: nothing is lost then. */

@@ -10,26 +10,29 @@ _Atomic uint32_t fork_generation;
 static struct {
     pthread_mutex_t lock;
     bool done;
-    void (*prepare)(void), (*parent)(void), (*child)(void);
+    void (*_Atomic prepare)(void), (*_Atomic parent)(void), (*_Atomic child)(void); /* read by any thread that forks */
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void before(void)
 {
-    if (watch.prepare)
-        watch.prepare();
+    void (*fn)(void) = atomic_load(&watch.prepare);
+    if (fn)
+        fn();
 }
 
 static void after_in_parent(void)
 {
-    if (watch.parent)
-        watch.parent();
+    void (*fn)(void) = atomic_load(&watch.parent);
+    if (fn)
+        fn();
 }
 
 static void after_in_child(void)
 {
     atomic_fetch_add(&fork_generation, 1);
-    if (watch.child)
-        watch.child();
+    void (*fn)(void) = atomic_load(&watch.child);
+    if (fn)
+        fn();
 }
 
 int fork_watch(void (*prepare)(void), void (*parent)(void), void (*child)(void))

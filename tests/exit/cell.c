@@ -186,7 +186,7 @@ _Noreturn static void leave_by_pthread_exit(void)
 {
     /* A worker that is inside a call would keep the process: it is told to come back, as a program would. */
     come_back = 1;
-    if (is(user, "worker") && conn && !is_background())
+    if (is(user, "worker") && !is(state, "connecting") && !is_background())
         thrum_cancel(conn);
     ready();
     pthread_exit(NULL);
@@ -201,7 +201,7 @@ static int fork_and_end(int do_exec)
         _exit(98);
     }
     if (pid == 0) {
-        if (conn && thrum_send(conn, THRUM_TEXT, "x", 1) != THRUM_E_FORKED)
+        if (!is(state, "connecting") && conn && thrum_send(conn, THRUM_TEXT, "x", 1) != THRUM_E_FORKED)
             _exit(97);
         exit(0);
     }

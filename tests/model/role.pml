@@ -1,6 +1,6 @@
 /* role.pml: one connection, its reader role, and the calls that wait on it (src/block/wait.c, send.c, close.c).
  *
- * Threads in recv and in send, two of one kind; one that closes (and waits for it, as thrum_close does, or leaves, as a server's drain
+ * Two threads in recv, in send, or one in each; one that closes (and waits for it, as thrum_close does, or leaves, as a server's drain
  * does); a peer that sends two messages, reads as much as it likes and answers Close or not; pthread_cancel of one
  * thread in its poll; the warden, which serves when nobody is inside. A critical section is one atomic step. A poll
  * ends by what it polls for, by the thread's eventfd, or by a time that was known when it began; there is no other way out.
@@ -8,14 +8,13 @@
  * Checked: one reader at a time; whole frames, no Close inside one (E3); a cancelled thread leaves role and turn
  * free (E10); the connection ends and every call returns, whatever the peer does (E4): no deadlock.
  *
- * variants: TWO_SENDERS
+ * variants: TWO_SENDERS TWO_RECEIVERS
  * mutants: ROLE_UNLOCKED NO_HANDOVER DEADLINE_UNSEEN CANCEL_KEEPS_ROLE CANCEL_KEEPS_TURN CLOSE_CUTS_IN */
 
-#define R0 0
-#define S0 1
-#define C0 2
-#define X0 3 /* in recv or, with TWO_SENDERS, in send */
-#define N  4 /* calls */
+#define A0 0 /* in recv; with TWO_SENDERS in send */
+#define B0 1 /* in send; with TWO_RECEIVERS in recv */
+#define C0 2 /* in close */
+#define N  3 /* calls */
 
 #define NOBODY 0
 #define CALLER 1
@@ -164,7 +163,7 @@ inline take_role(i)
 {
     reader = CALLER;
     reads[i] = true;
-    assert(reads[R0] + reads[S0] + reads[C0] + reads[X0] == 1)
+    assert(reads[A0] + reads[B0] + reads[C0] == 1)
 }
 
 /* serve_once's beginning: the role where reading is wanted, then what to poll for and until when */
@@ -337,8 +336,8 @@ end: do
 proctype canceller()
 {
     if
-    :: cancelled[R0] = true
-    :: cancelled[S0] = true
+    :: cancelled[A0] = true
+    :: cancelled[B0] = true
     :: cancelled[C0] = true
     fi
 }
@@ -373,12 +372,17 @@ end: do
 init
 {
     atomic {
-        run receiver(R0); run sender(S0); run closer(C0);
 #ifdef TWO_SENDERS
-        run sender(X0);
+        run sender(A0);
 #else
-        run receiver(X0);
+        run receiver(A0);
 #endif
+#ifdef TWO_RECEIVERS
+        run receiver(B0);
+#else
+        run sender(B0);
+#endif
+        run closer(C0);
         run peer(); run canceller(); run warden()
     }
     (returned == N);
