@@ -1,4 +1,5 @@
-/* thrum/error.h: why a call failed or a connection ended. The struct is the caller's, and frozen: 320 bytes. */
+/* thrum/error.h: why a call failed or a connection ended. The struct is the caller's, and frozen: 320 bytes.
+ */
 #ifndef THRUM_ERROR_H
 #define THRUM_ERROR_H
 

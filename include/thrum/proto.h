@@ -1,7 +1,7 @@
-/* thrum/proto.h: one WebSocket connection without I/O, for those who bring their own. Every call is [one]; none
- * blocks, reads a clock, opens a descriptor, takes a lock or starts a thread. Time, randomness and bytes come in;
- * bytes, events and the next deadline go out, by four doors:
- *   1 the wire's bytes in    2 bytes for the wire out    3 events out    4 what the user wants to say in */
+/* thrum/proto.h: one WebSocket connection without I/O, for those who bring their own. Every call is [one];
+ * none blocks, reads a clock, opens a descriptor, takes a lock or starts a thread. Time, randomness and bytes
+ * come in; bytes, events and the next deadline go out, by four doors: 1 the wire's bytes in    2 bytes for
+ * the wire out    3 events out    4 what the user wants to say in */
 #ifndef THRUM_PROTO_H
 #define THRUM_PROTO_H
 
@@ -16,10 +16,11 @@ typedef int64_t thrum_time; /* nanoseconds on the caller's own monotonic clock *
 typedef struct thrum_host { /* what the core needs from outside */
     size_t size;
     void *ctx;
-    int (*random)(void *ctx, uint8_t *p, size_t n); /* n bytes no peer can foretell; 0, or not 0 for failure */
-    uint64_t events;                                /* bits 1 << thrum_event_kind to report; 0 all */
-    thrum_id id;                                    /* for log lines; 0 none */
-    const char *peer;                               /* for thrum_request_peer; copied; NULL "" */
+    int (*random)(void *ctx, uint8_t *p,
+                  size_t n); /* n bytes no peer can foretell; 0, or not 0 for failure */
+    uint64_t events;         /* bits 1 << thrum_event_kind to report; 0 all */
+    thrum_id id;             /* for log lines; 0 none */
+    const char *peer;        /* for thrum_request_peer; copied; NULL "" */
 } thrum_host;
 
 typedef enum thrum_event_kind {
@@ -42,8 +43,9 @@ enum {
     THRUM_WANT_OUT = 2,  /* door 2 has bytes */
     THRUM_HAS_EVENT = 4, /* door 3 has an event */
     THRUM_MAY_SEND = 8,  /* door 4 takes messages */
-    THRUM_SHUT_OUT = 16, /* all is written: shut the sending side down (a server after both Closes, any failure) */
-    THRUM_ENDED = 32     /* the stream can be closed */
+    THRUM_SHUT_OUT =
+        16, /* all is written: shut the sending side down (a server after both Closes, any failure) */
+    THRUM_ENDED = 32 /* the stream can be closed */
 };
 
 /* A client's connection to url, or a server's, before its handshake; copies what it keeps of the options. The
@@ -52,7 +54,8 @@ THRUM_API THRUM_MUST_CHECK thrum_status thrum_proto_client(thrum_proto **out, co
                                                            const thrum_client_options *o, const thrum_host *h,
                                                            thrum_time now, thrum_error *err);
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_proto_server(thrum_proto **out, const thrum_server_options *o,
-                                                           const thrum_host *h, thrum_time now, thrum_error *err);
+                                                           const thrum_host *h, thrum_time now,
+                                                           thrum_error *err);
 /* NULL is fine. Frees events not taken; messages taken stay the taker's. */
 THRUM_API void thrum_proto_free(thrum_proto *p);
 /* A set of the flags above. */
@@ -69,8 +72,8 @@ THRUM_API thrum_status thrum_proto_in_done(thrum_proto *p, size_t n, thrum_time 
 /* The peer's end of stream; or, with an errno, that the stream broke. Idempotent. */
 THRUM_API thrum_status thrum_proto_in_end(thrum_proto *p, int os_errno, thrum_time now);
 
-/* Door 2: up to max slices of bytes for the wire, in order; they hold until the next call on p. Returns how many
- * slices. Then how many bytes were written. */
+/* Door 2: up to max slices of bytes for the wire, in order; they hold until the next call on p. Returns how
+ * many slices. Then how many bytes were written. */
 THRUM_API size_t thrum_proto_out(thrum_proto *p, thrum_slice *v, size_t max);
 THRUM_API void thrum_proto_out_done(thrum_proto *p, size_t n, thrum_time now);
 
@@ -79,9 +82,10 @@ THRUM_API bool thrum_proto_event(thrum_proto *p, thrum_event *e);
 /* As thrum_proto_event, but what has come of an unfinished message is handed out as a part. */
 THRUM_API bool thrum_proto_event_part(thrum_proto *p, thrum_event *e);
 
-/* Door 4: copies what it is given. last false: a fragment, more follow. E_STATE (no THRUM_MAY_SEND, or another
- * kind than the fragment before), E_UTF8, E_MEMORY, E_SYSTEM (no randomness for a mask), E_CLOSED. */
-THRUM_API THRUM_MUST_CHECK thrum_status thrum_proto_send(thrum_proto *p, thrum_kind k, thrum_slice s, bool last);
+/* Door 4: copies what it is given. last false: a fragment, more follow. E_STATE (no THRUM_MAY_SEND, or
+ * another kind than the fragment before), E_UTF8, E_MEMORY, E_SYSTEM (no randomness for a mask), E_CLOSED. */
+THRUM_API THRUM_MUST_CHECK thrum_status thrum_proto_send(thrum_proto *p, thrum_kind k, thrum_slice s,
+                                                         bool last);
 /* *seq (may be NULL) is the ping's number: answered once thrum_proto_ponged() >= it. E_FULL, E_ARGUMENT. */
 THRUM_API thrum_status thrum_proto_ping(thrum_proto *p, thrum_slice s, thrum_time now, uint64_t *seq);
 THRUM_API uint64_t thrum_proto_ponged(const thrum_proto *p);

@@ -8,17 +8,19 @@
 
 typedef enum thrum_status {
     THRUM_OK = 0,
-    THRUM_E_ARGUMENT = -100,    /* a parameter or option is not what the call takes; nothing was done */
-    THRUM_E_STATE = -101,       /* not now: e.g. another message is being sent in parts by this thread */
-    THRUM_E_THREAD = -102,      /* called from a thread that may not call it */
-    THRUM_E_FORKED = -103,      /* the connection belongs to the parent process */
-    THRUM_E_TOO_NEW = -104,     /* an option was set that this version of the library does not know */
-    THRUM_E_MEMORY = -200,      /* no memory */
-    THRUM_E_TIMEOUT = -201,     /* the time was up; of a send: nothing of the message has left */
-    THRUM_E_CANCELLED = -202,   /* thrum_cancel; of a send: nothing of the message has left */
-    THRUM_E_INTERRUPTED = -203, /* a signal, where .interruptible asks for it; nothing of a message has left */
-    THRUM_E_FULL = -204,        /* a limit set by an option or by the system is reached */
-    THRUM_E_UNFINISHED = -205,  /* the wait ended in mid-message; the rest is kept and will be sent: do not resend */
+    THRUM_E_ARGUMENT = -100,  /* a parameter or option is not what the call takes; nothing was done */
+    THRUM_E_STATE = -101,     /* not now: e.g. another message is being sent in parts by this thread */
+    THRUM_E_THREAD = -102,    /* called from a thread that may not call it */
+    THRUM_E_FORKED = -103,    /* the connection belongs to the parent process */
+    THRUM_E_TOO_NEW = -104,   /* an option was set that this version of the library does not know */
+    THRUM_E_MEMORY = -200,    /* no memory */
+    THRUM_E_TIMEOUT = -201,   /* the time was up; of a send: nothing of the message has left */
+    THRUM_E_CANCELLED = -202, /* thrum_cancel; of a send: nothing of the message has left */
+    THRUM_E_INTERRUPTED =
+        -203,            /* a signal, where .interruptible asks for it; nothing of a message has left */
+    THRUM_E_FULL = -204, /* a limit set by an option or by the system is reached */
+    THRUM_E_UNFINISHED =
+        -205, /* the wait ended in mid-message; the rest is kept and will be sent: do not resend */
     THRUM_E_SYSTEM = -206,      /* the system refused a thread, a descriptor or randomness: see os_errno */
     THRUM_E_RESOLVE = -300,     /* the host name has no address */
     THRUM_E_CONNECT = -301,     /* no address could be connected to, or listened on */

@@ -7,7 +7,8 @@
  * A call answers THRUM_OK or a negative status; output goes through pointers. Every call on a connection can
  * also answer E_ARGUMENT (NULL where an object is needed) and E_FORKED (see thrum_conn_free). Input is read
  * during the call only. The exit contract (docs/guide/exit.md) holds for all of them: no thread of the
- * library delays, hangs or crashes the end of the program, and peers of a program that ends get Close 1001. */
+ * library delays, hangs or crashes the end of the program, and peers of a program that ends get Close 1001.
+ */
 #ifndef THRUM_THRUM_H
 #define THRUM_THRUM_H
 
@@ -26,7 +27,7 @@ typedef struct thrum_conn thrum_conn;
 typedef uint64_t thrum_id;  /* of a connection; never reused, so a stale one is harmless */
 typedef int64_t thrum_wait; /* of a call: milliseconds; 0 do not wait; THRUM_FOREVER */
 typedef int64_t thrum_span; /* of an option: milliseconds; 0 the default; THRUM_FOREVER: never */
-#define THRUM_FOREVER INT64_C(-1)
+#define THRUM_FOREVER  INT64_C(-1)
 #define THRUM_NO_LIMIT UINT64_MAX
 
 typedef enum thrum_switch { THRUM_DEFAULT, THRUM_ON, THRUM_OFF } thrum_switch;
@@ -50,17 +51,16 @@ typedef struct thrum_client_options {
     uint64_t max_message;       /* bytes of a received message: 1 MiB; THRUM_NO_LIMIT */
     uint64_t max_frame;         /* bytes of a received frame: as max_message */
     uint64_t max_fragments;     /* frames of a received message: 65,536 */
-    uint64_t recv_high;         /* bytes received and not yet taken at which reading pauses: 4 MiB (or 16 messages) */
-    uint64_t recv_low;          /* ... and resumes: a quarter of recv_high (or 4 messages) */
-    uint64_t send_high;         /* bytes queued by broadcasts and pongs at which they are refused: 1 MiB */
-    uint64_t spin_us;           /* microseconds to poll the socket before sleeping in recv: 0 */
+    uint64_t recv_high; /* bytes received and not yet taken at which reading pauses: 4 MiB (or 16 messages) */
+    uint64_t recv_low;  /* ... and resumes: a quarter of recv_high (or 4 messages) */
+    uint64_t send_high; /* bytes queued by broadcasts and pongs at which they are refused: 1 MiB */
+    uint64_t spin_us;   /* microseconds to poll the socket before sleeping in recv: 0 */
     thrum_switch interruptible; /* ON: EINTR ends a wait with E_INTERRUPTED; default: waits resume */
     thrum_switch attended;      /* who answers pings while no call is inside (docs/guide/threads.md). ON: the
                                  * library's one thread, always; OFF: nobody, so never a thread; default: that
                                  * thread, but not for a program that keeps coming back at once */
 } thrum_client_options;
-#define THRUM_CLIENT(...)                                                                                        \
-    (&(const thrum_client_options){.size = sizeof(thrum_client_options), __VA_ARGS__})
+#define THRUM_CLIENT(...) (&(const thrum_client_options){.size = sizeof(thrum_client_options), __VA_ARGS__})
 /* [any] For C++ and FFI: zeroes *o and sets size; pass sizeof *o. NULL is fine. */
 THRUM_API void thrum_client_options_init(thrum_client_options *o, size_t size);
 
@@ -72,8 +72,8 @@ THRUM_API void thrum_client_options_init(thrum_client_options *o, size_t size);
  * E_HANDSHAKE, E_REFUSED, E_UNCLEAN (the peer ended the stream in the handshake). */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_connect(thrum_conn **out, const char *url,
                                                       const thrum_client_options *o, thrum_error *err);
-/* [any] [waits open_timeout] As thrum_connect over a connected stream socket that the caller opened; url gives
- * Host and target only. The descriptor is the library's from the call on, whatever the call answers. */
+/* [any] [waits open_timeout] As thrum_connect over a connected stream socket that the caller opened; url
+ * gives Host and target only. The descriptor is the library's from the call on, whatever the call answers. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_connect_fd(thrum_conn **out, int fd, const char *url,
                                                          const thrum_client_options *o, thrum_error *err);
 
@@ -91,12 +91,12 @@ typedef struct thrum_message { /* the caller's; frozen */
  * it answers pings and keeps time for keepalive. Several threads may call it: each message goes to one.
  * Messages that arrived whole before the end can still be taken after it. Errors: E_TIMEOUT, E_CANCELLED,
  * E_INTERRUPTED, E_STATE (a message was begun with thrum_recv_part: finish it), E_MEMORY, and once nothing is
- * left to take: E_CLOSED after a closing handshake, else why it ended (see thrum_conn_error). Any call that waits
- * can answer E_SYSTEM where the system refuses a descriptor to wait with. */
+ * left to take: E_CLOSED after a closing handshake, else why it ended (see thrum_conn_error). Any call that
+ * waits can answer E_SYSTEM where the system refuses a descriptor to wait with. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_recv(thrum_conn *c, thrum_message *m, thrum_wait t);
-/* [one] [waits t] Takes what has arrived of the next message, in pieces that need not be the peer's fragments;
- * a message of any size is so read in bounded memory (set .max_message). m->part tells first and last. Text is
- * valid UTF-8 as a whole, but a piece may end inside a character. Errors as thrum_recv. */
+/* [one] [waits t] Takes what has arrived of the next message, in pieces that need not be the peer's
+ * fragments; a message of any size is so read in bounded memory (set .max_message). m->part tells first and
+ * last. Text is valid UTF-8 as a whole, but a piece may end inside a character. Errors as thrum_recv. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_recv_part(thrum_conn *c, thrum_message *m, thrum_wait t);
 /* [any] Gives the memory of a message back and zeroes *m. NULL and a zeroed message are fine. */
 THRUM_API void thrum_message_release(thrum_message *m);
@@ -104,19 +104,20 @@ THRUM_API void thrum_message_release(thrum_message *m);
 /* ---- send ---------------------------------------------------------------------------------------------- */
 /* [any] [waits send_timeout] Sends one message; when it answers THRUM_OK the kernel has taken all of it.
  * Threads take turns by message. TEXT must be UTF-8 (E_UTF8; nothing is sent). Errors: E_UTF8, E_STATE (this
- * thread is in the midst of thrum_send_part), E_MEMORY, E_TIMEOUT, E_CANCELLED, E_INTERRUPTED (of these three:
- * nothing has left, the call may be repeated), E_UNFINISHED (begun; the library finishes it), E_CLOSED, or why
- * the connection ended. RFC 6455 section 6.1. */
+ * thread is in the midst of thrum_send_part), E_MEMORY, E_TIMEOUT, E_CANCELLED, E_INTERRUPTED (of these
+ * three: nothing has left, the call may be repeated), E_UNFINISHED (begun; the library finishes it),
+ * E_CLOSED, or why the connection ended. RFC 6455 section 6.1. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_send(thrum_conn *c, thrum_kind k, const void *p, size_t n);
 /* [any] [waits send_timeout] As thrum_send, of n slices as one message in one frame. */
-THRUM_API THRUM_MUST_CHECK thrum_status thrum_sendv(thrum_conn *c, thrum_kind k, const thrum_slice *v, size_t n);
+THRUM_API THRUM_MUST_CHECK thrum_status thrum_sendv(thrum_conn *c, thrum_kind k, const thrum_slice *v,
+                                                    size_t n);
 /* [one] [waits send_timeout] Sends one fragment of a message (RFC 6455 section 5.4); last ends the message.
  * From the first to the last fragment other senders wait for their turn; control frames pass between. k is
  * the same in every call of a message. A TEXT fragment may end inside a character, the message may not. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_send_part(thrum_conn *c, thrum_kind k, const void *p, size_t n,
                                                         bool last);
-/* [any] [waits t] Sends a Ping (n <= 125 bytes; p NULL: eight bytes of the library's choice) and waits for its
- * Pong; t 0 only sends. Errors: E_ARGUMENT (over 125 bytes), E_FULL (64 pings wait already), E_TIMEOUT,
+/* [any] [waits t] Sends a Ping (n <= 125 bytes; p NULL: eight bytes of the library's choice) and waits for
+ * its Pong; t 0 only sends. Errors: E_ARGUMENT (over 125 bytes), E_FULL (64 pings wait already), E_TIMEOUT,
  * E_CANCELLED, E_INTERRUPTED, E_MEMORY, E_CLOSED or why the connection ended. RFC 6455 section 5.5.2. */
 THRUM_API thrum_status thrum_ping(thrum_conn *c, const void *p, size_t n, thrum_wait t);
 /* [any] Sends an unasked Pong, a heartbeat to the peer (RFC 6455 section 5.5.3). Never blocks: queued, and
@@ -128,15 +129,16 @@ THRUM_API thrum_status thrum_pong(thrum_conn *c, const void *p, size_t n);
  * else one that may be sent: 1000-1003, 1007-1014, 3000-4999) and why (UTF-8, at most 123 bytes; NULL none),
  * waits for the peer's Close and end of stream, and releases every thread waiting on the connection. Messages
  * that had come stay to be taken. Again, or after the end: THRUM_OK. Errors: E_ARGUMENT (nothing is sent),
- * E_TIMEOUT (the peer did not answer; the connection is cut), E_CANCELLED, E_INTERRUPTED, E_MEMORY, E_SYSTEM, E_UNCLEAN
- * (it ended the stream without a Close). */
+ * E_TIMEOUT (the peer did not answer; the connection is cut), E_CANCELLED, E_INTERRUPTED, E_MEMORY, E_SYSTEM,
+ * E_UNCLEAN (it ended the stream without a Close). */
 THRUM_API thrum_status thrum_close(thrum_conn *c, uint16_t code, const char *why);
-/* [any] Every call that waits on the connection now returns E_CANCELLED (a send in mid-message: E_UNFINISHED).
- * Frames stay whole, the connection stays open. */
+/* [any] Every call that waits on the connection now returns E_CANCELLED (a send in mid-message:
+ * E_UNFINISHED). Frames stay whole, the connection stays open. */
 THRUM_API void thrum_cancel(thrum_conn *c);
-/* [one] Lets go of a handle; NULL is fine; never blocks. The last handle of an open connection says Close 1001
- * as far as the kernel takes it at once, then closes the socket; threads inside a call get E_CLOSED. In a child
- * of fork every call on an inherited connection answers E_FORKED, and this call frees it without a byte sent. */
+/* [one] Lets go of a handle; NULL is fine; never blocks. The last handle of an open connection says Close
+ * 1001 as far as the kernel takes it at once, then closes the socket; threads inside a call get E_CLOSED. In
+ * a child of fork every call on an inherited connection answers E_FORKED, and this call frees it without a
+ * byte sent. */
 THRUM_API void thrum_conn_free(thrum_conn *c);
 /* [any] One more handle on the same connection, to be freed as the first is. Returns c. */
 THRUM_API thrum_conn *thrum_conn_ref(thrum_conn *c);
@@ -165,7 +167,8 @@ THRUM_API const char *thrum_conn_subprotocol(const thrum_conn *c);
 THRUM_API const char *thrum_conn_target(const thrum_conn *c);
 /* [any] The n-th (from 0) value of a header field that the peer sent in the opening handshake, or NULL. */
 THRUM_API const char *thrum_conn_header(const thrum_conn *c, const char *name, size_t n);
-/* [any] The peer's address, "192.0.2.1:443", "[::1]:80", "unix:/path" or "unix"; holds as long as the connection. */
+/* [any] The peer's address, "192.0.2.1:443", "[::1]:80", "unix:/path" or "unix"; holds as long as the
+ * connection. */
 THRUM_API const char *thrum_conn_peer(const thrum_conn *c);
 /* [any] Nanoseconds of the last round trip of a Ping and its Pong; -1 before the first. */
 THRUM_API int64_t thrum_latency(const thrum_conn *c);
@@ -183,14 +186,15 @@ typedef enum thrum_log_level {
 } thrum_log_level;
 typedef struct thrum_log_record {
     size_t size;
-    int level;                /* a thrum_log_level */
-    const char *area, *text;  /* text: control characters of the peer's are escaped, secrets left out */
-    thrum_id conn;            /* 0: of no connection */
-    int64_t ns;               /* CLOCK_MONOTONIC */
+    int level;               /* a thrum_log_level */
+    const char *area, *text; /* text: control characters of the peer's are escaped, secrets left out */
+    thrum_id conn;           /* 0: of no connection */
+    int64_t ns;              /* CLOCK_MONOTONIC */
 } thrum_log_record;
-/* [any] Sends log lines to fn (any thread may run it; it must not call thrum). filter: a level, then area=level:
- * "warning,frame=trace"; areas: frame, http, net, conn, warden, server. NULL fn: no log (the default).
- * E_ARGUMENT: the filter does not parse, the old one stays; E_FULL: 64 different pairs of fn and arg were set. */
+/* [any] Sends log lines to fn (any thread may run it; it must not call thrum). filter: a level, then
+ * area=level: "warning,frame=trace"; areas: frame, http, net, conn, warden, server. NULL fn: no log (the
+ * default). E_ARGUMENT: the filter does not parse, the old one stays; E_FULL: 64 different pairs of fn and
+ * arg were set. */
 THRUM_API thrum_status thrum_set_log(void (*fn)(const thrum_log_record *r, void *arg), void *arg,
                                      const char *filter);
 typedef struct thrum_memory {
@@ -210,8 +214,8 @@ typedef enum thrum_exit_policy {
 } thrum_exit_policy;
 /* [any] What the end of the program says to the peers of its open connections. E_ARGUMENT. */
 THRUM_API thrum_status thrum_set_exit(thrum_exit_policy p, thrum_wait linger);
-/* [any] true: the calling thread does not keep the process alive once main has called pthread_exit; the twin of
- * Python's daemon threads. E_SYSTEM, E_MEMORY. */
+/* [any] true: the calling thread does not keep the process alive once main has called pthread_exit; the twin
+ * of Python's daemon threads. E_SYSTEM, E_MEMORY. */
 THRUM_API thrum_status thrum_thread_background(bool background);
 /* [any] How many threads of the library the process has now (server threads included). */
 THRUM_API int thrum_library_threads(void);

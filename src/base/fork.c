@@ -10,7 +10,8 @@ _Atomic uint32_t fork_generation;
 static struct {
     pthread_mutex_t lock;
     bool done;
-    void (*_Atomic prepare)(void), (*_Atomic parent)(void), (*_Atomic child)(void); /* read by any thread that forks */
+    void (*_Atomic prepare)(void), (*_Atomic parent)(void),
+        (*_Atomic child)(void); /* read by any thread that forks */
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void before(void)

@@ -101,8 +101,8 @@ static struct record *record_new(bool library)
 /* The key's destructor; v is a record or &again. */
 static void at_thread_end(void *v)
 {
-    /* In a thread that was cancelled, close(2) is a cancellation point even here: it would end the thread between two
-     * lines, with the descriptor open and the hook not run. */
+    /* In a thread that was cancelled, close(2) is a cancellation point even here: it would end the thread
+     * between two lines, with the descriptor open and the hook not run. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     rounds++;
     if (v != &again) {

@@ -16,8 +16,8 @@ struct thread {
     int wake;                /* eventfd that ends this thread's wait; -1 until thread_wake_fd */
     bool library;            /* started by thread_start */
     _Atomic bool background; /* thrum_thread_background; read by the census */
-    /* A call of several waits (thrum_connect, thrum_serve) is inside: cancellation is off, and in its waits it
-     * is to be as cancel_state says, which is how the application had it. */
+    /* A call of several waits (thrum_connect, thrum_serve) is inside: cancellation is off, and in its waits
+     * it is to be as cancel_state says, which is how the application had it. */
     bool long_call;
     int cancel_state;
     uint8_t *scratch; /* THREAD_SCRATCH bytes; NULL until thread_scratch */

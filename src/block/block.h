@@ -1,7 +1,8 @@
 /* block.h: the blocking front. docs/internals/states.md has the roles as tables, tests/model/ as Promela.
  *
- * A connection has one reader role, held by a call that waits, by the warden, or by nobody. A call is a user's thread
- * inside the library: it enters (lock), works, waits only in call_wait (unlocked, in one poll), leaves (unlock). */
+ * A connection has one reader role, held by a call that waits, by the warden, or by nobody. A call is a
+ * user's thread inside the library: it enters (lock), works, waits only in call_wait (unlocked, in one poll),
+ * leaves (unlock). */
 #ifndef BLOCK_BLOCK_H
 #define BLOCK_BLOCK_H
 
@@ -12,7 +13,7 @@
 
 enum reader { READER_NOBODY, READER_CALLER, READER_WARDEN };
 
-struct block { /* all under c.lock, but for what is marked */
+struct block {           /* all under c.lock, but for what is marked */
     struct thrum_conn c; /* first: a thrum_conn is cast to its block */
     struct list waiters; /* calls that are in their poll */
     enum reader reader;
@@ -28,9 +29,9 @@ struct block { /* all under c.lock, but for what is marked */
     uint32_t prompt; /* calls in a row that came soon after the one before */
     bool fickle;     /* it once did not, after it had looked as if */
     /* the warden's */
-    struct list mail; /* under the warden's own lock */
+    struct list mail;    /* under the warden's own lock */
     _Atomic bool mailed; /* written likewise */
-    struct list watch;      /* the warden's thread only, as what follows */
+    struct list watch;   /* the warden's thread only, as what follows */
     struct heap_node timer;
     bool registered;
 };
@@ -41,18 +42,23 @@ static inline struct block *block_of(struct thrum_conn *c)
 }
 
 /* ---- life.c ------------------------------------------------------------------------------------------- */
-/* Sets the library up in this process (exit and fork handlers, the end-of-thread hook) and for this thread. */
+/* Sets the library up in this process (exit and fork handlers, the end-of-thread hook) and for this thread.
+ */
 thrum_status block_start(thrum_error *err);
-/* A connection on a stream, before its handshake; takes stream and one reference of settings, also on failure. */
+/* A connection on a stream, before its handshake; takes stream and one reference of settings, also on
+ * failure. */
 struct block *block_new(struct stream *stream, struct shared_settings *settings, thrum_error *err);
-/* [held] Wakes every waiter whose wait is over, one that may take a vacant reader role, one that should write. */
+/* [held] Wakes every waiter whose wait is over, one that may take a vacant reader role, one that should
+ * write. */
 void block_wake(struct block *b);
-/* [held] Nobody is inside, and nothing more comes: gives the descriptor back, before the user frees the rest. */
+/* [held] Nobody is inside, and nothing more comes: gives the descriptor back, before the user frees the rest.
+ */
 void block_close_stream(struct block *b);
 /* [held] -> unlocked. Destroys the block when nobody can reach it any more. */
 void block_unlock(struct block *b);
 
-/* ---- wait.c ------------------------------------------------------------------------------------------------- */
+/* ---- wait.c
+ * ------------------------------------------------------------------------------------------------- */
 enum want {
     WANT_MESSAGE = 1,
     WANT_PART = 2,
@@ -65,14 +71,14 @@ enum want {
 struct call {
     struct block *b;
     struct thread *t;
-    struct list link; /* in b->waiters while it polls */
-    int64_t now;      /* of the last look at the clock */
-    unsigned want;    /* one of enum want */
-    uint64_t seq;     /* of the pong wanted */
-    uint32_t cancels; /* b->cancels on entry */
-    bool reads;       /* holds the reader role */
-    bool woken;       /* somebody has written to t's eventfd for this wait */
-    short polls;      /* what it polls the socket for */
+    struct list link;                    /* in b->waiters while it polls */
+    int64_t now;                         /* of the last look at the clock */
+    unsigned want;                       /* one of enum want */
+    uint64_t seq;                        /* of the pong wanted */
+    uint32_t cancels;                    /* b->cancels on entry */
+    bool reads;                          /* holds the reader role */
+    bool woken;                          /* somebody has written to t's eventfd for this wait */
+    short polls;                         /* what it polls the socket for */
     int old_state, old_type, wait_state; /* of cancellation: on entry; in waits */
     /* NULL, or run [held] when the thread is cancelled in its wait, so that turn and frames stay true */
     void (*abandon)(struct call *k);
@@ -81,12 +87,15 @@ struct call {
 thrum_status call_enter(struct call *k, struct thrum_conn *c);
 /* [held] -> unlocked. Gives the reader role on, tells the warden where nobody is left. */
 void call_leave(struct call *k);
-/* [held, but not while it waits] Waits until what is wanted is there: OK. E_TIMEOUT at `deadline` (it has looked at
- * the socket at least once), E_CANCELLED, E_INTERRUPTED, E_SYSTEM, E_MEMORY, or the status of the connection's end. */
+/* [held, but not while it waits] Waits until what is wanted is there: OK. E_TIMEOUT at `deadline` (it has
+ * looked at the socket at least once), E_CANCELLED, E_INTERRUPTED, E_SYSTEM, E_MEMORY, or the status of the
+ * connection's end. */
 thrum_status call_wait(struct call *k, unsigned want, int64_t deadline);
 
-/* ---- warden.c ----------------------------------------------------------------------------------------------- */
-/* [held] Nobody is inside this connection: let the warden look at it (start it, wake it) where that is due. */
+/* ---- warden.c
+ * ----------------------------------------------------------------------------------------------- */
+/* [held] Nobody is inside this connection: let the warden look at it (start it, wake it) where that is due.
+ */
 void warden_notice(struct block *b);
 /* A second connection has come: the first may have been left alone, see is_prompt. Not from under a lock. */
 void warden_sweep(void);

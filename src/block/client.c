@@ -1,12 +1,12 @@
 /* client.c: thrum_connect: options, URL, stream, handshake. */
-#include <pthread.h>
-#include <string.h>
 #include "base/clock.h"
 #include "base/sys.h"
 #include "base/text.h"
 #include "block/block.h"
 #include "net/dial.h"
 #include "wire/uri.h"
+#include <pthread.h>
+#include <string.h>
 
 static struct shared_settings *client_settings(const thrum_client_options *o, thrum_error *err)
 {
@@ -74,8 +74,8 @@ static void abandon_open(struct call *k)
 }
 
 /* The handshake over a stream, both of which are the library's from here on. */
-static thrum_status open_stream(thrum_conn **out, struct stream *stream, const char *url, struct shared_settings *ss,
-                                int64_t began, thrum_error *err)
+static thrum_status open_stream(thrum_conn **out, struct stream *stream, const char *url,
+                                struct shared_settings *ss, int64_t began, thrum_error *err)
 {
     struct call k;
     struct block *b = block_new(stream, ss, err);
@@ -111,8 +111,8 @@ static void drop_settings(void *ss)
 }
 
 /* dial is a cancellation point of its own; only the settings are ours to give back then. */
-static thrum_status dial_out(struct stream **stream, const struct uri *u, struct shared_settings *ss, int64_t began,
-                             thrum_error *err)
+static thrum_status dial_out(struct stream **stream, const struct uri *u, struct shared_settings *ss,
+                             int64_t began, thrum_error *err)
 {
     thrum_status s;
     pthread_cleanup_push(drop_settings, ss);

@@ -1,7 +1,7 @@
 /* close.c: the closing handshake as a call, and cancelling. The states are in proto/control.c. */
-#include <string.h>
 #include "base/clock.h"
 #include "block/block.h"
+#include <string.h>
 
 static thrum_status shake_hands(struct call *k, uint16_t code, thrum_slice why)
 {
@@ -13,7 +13,8 @@ static thrum_status shake_hands(struct call *k, uint16_t code, thrum_slice why)
         return s;
     conn_write(c, k->now);
     block_wake(k->b); /* senders whose turn will not come */
-    /* The proto has its own deadline for the peer's answer, close_timeout; this one only bounds a clock that jumps. */
+    /* The proto has its own deadline for the peer's answer, close_timeout; this one only bounds a clock that
+     * jumps. */
     int64_t span = proto_settings(c->proto)->close_timeout;
     s = call_wait(k, WANT_END, clock_after(k->now, span < 0 ? span : span + 1000));
     if (s == THRUM_E_TIMEOUT)

@@ -13,8 +13,7 @@ struct thrum_conn **server_snapshot(struct thrum_server *s, bool open_only, size
     if (s->count > 0)
         v = mem_alloc(s->count * sizeof *v);
     if (v) {
-        list_each(l, &s->sessions)
-        {
+        list_each (l, &s->sessions) {
             struct session *x = list_of(l, struct session, link);
             if (x->conn && (x->open || !open_only))
                 v[k++] = thrum_conn_ref(x->conn);
@@ -39,7 +38,8 @@ size_t thrum_server_count(const thrum_server *s)
         return 0;
     struct thrum_server *m = (struct thrum_server *)(uintptr_t)s; /* its lock: asking changes nothing else */
     lock_take(&m->lock);
-    list_each(l, &m->sessions) n += list_of(l, struct session, link)->open;
+    list_each (l, &m->sessions)
+        n += list_of(l, struct session, link)->open;
     lock_give(&m->lock);
     return n;
 }

@@ -1,9 +1,9 @@
 /* life.c: birth and end of a blocking connection. */
-#include <pthread.h>
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "block/block.h"
+#include <pthread.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_errno;
@@ -18,7 +18,8 @@ thrum_status block_start(thrum_error *err)
 {
     pthread_once(&once, start_once);
     if (once_errno)
-        return error_os(err, THRUM_E_SYSTEM, once_errno, "the exit and fork handlers could not be registered");
+        return error_os(err, THRUM_E_SYSTEM, once_errno,
+                        "the exit and fork handlers could not be registered");
     if (!thread_self())
         return error_set(err, THRUM_E_MEMORY, "no memory for the calling thread's record");
     return THRUM_OK;
@@ -87,8 +88,8 @@ static void drop(struct block *b)
         warden_notice(b); /* to let go of the memory */
 }
 
-/* In a child of fork: no byte leaves, the parent's stream is not shut; the memory of one that was half-changed at the
- * fork is left alone. */
+/* In a child of fork: no byte leaves, the parent's stream is not shut; the memory of one that was
+ * half-changed at the fork is left alone. */
 static void free_inherited(struct thrum_conn *c)
 {
     if (c->handles == 0 || --c->handles > 0)

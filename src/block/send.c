@@ -1,6 +1,7 @@
-/* send.c: messages from the user. Threads take turns by message; the frame is written by the thread that sends it,
- * from the caller's own memory, and when its wait ends early nothing is left half done: a frame that had not begun is
- * taken back, the rest of one that had is copied and written by whoever serves the connection next. */
+/* send.c: messages from the user. Threads take turns by message; the frame is written by the thread that
+ * sends it, from the caller's own memory, and when its wait ends early nothing is left half done: a frame
+ * that had not begun is taken back, the rest of one that had is copied and written by whoever serves the
+ * connection next. */
 #include "base/clock.h"
 #include "block/block.h"
 
@@ -25,8 +26,8 @@ static thrum_status take_turn(struct call *k, int64_t deadline)
     return THRUM_OK;
 }
 
-/* The sending thread was cancelled while it held the turn. Of a message in parts the last one will never come: further
- * sends get E_STATE from the proto, and closing is what is left to do. */
+/* The sending thread was cancelled while it held the turn. Of a message in parts the last one will never
+ * come: further sends get E_STATE from the proto, and closing is what is left to do. */
 static void abandon(struct call *k)
 {
     if (k->want != WANT_WRITTEN)
@@ -100,7 +101,8 @@ thrum_status thrum_send(thrum_conn *c, thrum_kind kind, const void *p, size_t n)
     return thrum_sendv(c, kind, &one, 1);
 }
 
-/* The first part takes the turn and the last gives it back; a first part that never left gives it back, too. */
+/* The first part takes the turn and the last gives it back; a first part that never left gives it back, too.
+ */
 static thrum_status send_part(struct call *k, thrum_kind kind, thrum_slice part, bool last)
 {
     struct block *b = k->b;

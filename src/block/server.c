@@ -1,9 +1,5 @@
 /* server.c: listening, accepting, draining. */
-#include <errno.h>
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <string.h>
-#include <unistd.h>
+#include "block/server.h"
 #include "base/clock.h"
 #include "base/exit.h"
 #include "base/fork.h"
@@ -11,9 +7,13 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/text.h"
-#include "block/server.h"
 #include "wire/closecode.h"
 #include "wire/uri.h"
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { SHED_MS = 50 /* pause after accept failed for want of a descriptor or memory */ };
 
@@ -60,7 +60,8 @@ static void ring(int fd)
 /* Waits on the listening sockets and the bell. False: the server drains. */
 static bool accept_round(struct thrum_server *s, struct pollfd *v, int n, bool *shed)
 {
-    /* After shedding only the bell is listened to for a moment, so that a full table does not make us spin. */
+    /* After shedding only the bell is listened to for a moment, so that a full table does not make us spin.
+     */
     int r = *shed ? sys.poll(v + n, 1, SHED_MS) : sys.poll(v, (nfds_t)n + 1, -1);
     *shed = r < 0 && errno != EINTR;
     while (atomic_load(&exit_begun)) /* E12: nothing new once the program ends */
@@ -107,7 +108,8 @@ static thrum_status open_listener(struct thrum_server *s, const char *url, thrum
     if (!url || !uri_parse(&u, (thrum_slice){(const uint8_t *)url, strlen(url)}, true, &why)) {
         char shown[96];
         text_escape(shown, sizeof shown, url ? url : "", url ? strlen(url) : 0);
-        return error_set(err, THRUM_E_ARGUMENT, "cannot listen at \"%s\": %s", shown, why ? why : "the URL is NULL");
+        return error_set(err, THRUM_E_ARGUMENT, "cannot listen at \"%s\": %s", shown,
+                         why ? why : "the URL is NULL");
     }
     if (u.tls)
         return error_set(err, THRUM_E_TLS, "wss:// needs TLS, which this build does not have");
@@ -116,7 +118,8 @@ static thrum_status open_listener(struct thrum_server *s, const char *url, thrum
                        clock_after(clock_now(), set->open_timeout), err);
 }
 
-static thrum_status prepare(struct thrum_server *s, const char *url, const thrum_server_options *o, thrum_error *err)
+static thrum_status prepare(struct thrum_server *s, const char *url, const thrum_server_options *o,
+                            thrum_error *err)
 {
     s->settings = settings_share();
     if (!s->settings)
@@ -125,7 +128,8 @@ static thrum_status prepare(struct thrum_server *s, const char *url, const thrum
     if (st != THRUM_OK)
         return st;
     if (!s->settings->s.serve)
-        return error_set(err, THRUM_E_ARGUMENT, "the option .serve is NULL: it is what runs for each connection");
+        return error_set(err, THRUM_E_ARGUMENT,
+                         "the option .serve is NULL: it is what runs for each connection");
     s->wake = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->done = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->wake < 0 || s->done < 0)
@@ -139,8 +143,8 @@ static thrum_status prepare(struct thrum_server *s, const char *url, const thrum
 }
 
 /* The look-up of a host name is a wait; this call is no cancellation point all the same. */
-static thrum_status prepare_uncancelled(struct thrum_server *s, const char *url, const thrum_server_options *o,
-                                        thrum_error *err)
+static thrum_status prepare_uncancelled(struct thrum_server *s, const char *url,
+                                        const thrum_server_options *o, thrum_error *err)
 {
     int state;
     struct thread *t = thread_self();
@@ -184,7 +188,8 @@ thrum_status thrum_serve(thrum_server **out, const char *url, const thrum_server
     return st;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------------------
+ */
 
 /* New connections are refused from here on, before the accepting thread has woken. */
 static void stop_accepting(struct thrum_server *s)
@@ -285,8 +290,7 @@ static void free_inherited(struct thrum_server *s)
         return;
     }
     lock_give(&s->lock);
-    list_each_safe(l, next, &s->sessions)
-    {
+    list_each_safe (l, next, &s->sessions) {
         struct session *n = list_of(l, struct session, link);
         list_remove(l);
         thrum_conn_free(n->conn);

@@ -8,7 +8,7 @@
 struct thrum_server {
     struct lock lock;
     uint32_t generation; /* of fork, at birth */
-    size_t refs;         /* the user's handle, the accepting thread, each session, each call that waits; under lock */
+    size_t refs; /* the user's handle, the accepting thread, each session, each call that waits; under lock */
     bool draining;
     struct list sessions;
     size_t count; /* of sessions */
@@ -33,8 +33,8 @@ void server_ref(struct thrum_server *s);
 void server_unref(struct thrum_server *s);
 /* Takes the stream: a thread of its own serves it, or it is answered 503 at once. */
 void session_start(struct thrum_server *s, struct stream *stream);
-/* The sessions' connections, each with a handle of its own to be freed; only open ones, or all. NULL with *n 0: there is
- * none; NULL with *n not 0: no memory. */
+/* The sessions' connections, each with a handle of its own to be freed; only open ones, or all. NULL with *n
+ * 0: there is none; NULL with *n not 0: no memory. */
 struct thrum_conn **server_snapshot(struct thrum_server *s, bool open_only, size_t *n);
 void snapshot_free(struct thrum_conn **v, size_t n);
 

@@ -1,5 +1,4 @@
 /* session.c: a server's connection, on a thread of its own: handshake, the user's handler, the end. */
-#include <string.h>
 #include "base/clock.h"
 #include "base/exit.h"
 #include "base/log.h"
@@ -7,6 +6,7 @@
 #include "base/sys.h"
 #include "base/text.h"
 #include "block/server.h"
+#include <string.h>
 
 static bool is_draining(struct thrum_server *s)
 {
@@ -18,8 +18,8 @@ static bool is_draining(struct thrum_server *s)
     return draining;
 }
 
-/* The user's callbacks run with the connection unlocked; nobody answers the request meanwhile, since who drains the
- * server leaves a request that is being decided to us. */
+/* The user's callbacks run with the connection unlocked; nobody answers the request meanwhile, since who
+ * drains the server leaves a request that is being decided to us. */
 static thrum_status decide(struct call *k, struct thrum_server *server)
 {
     struct thrum_conn *c = &k->b->c;
@@ -89,7 +89,8 @@ static thrum_status open_conn(struct thrum_conn *c, struct thrum_server *server,
     s = shake_hands(&k, server);
     thrum_proto_error(c->proto, err);
     if (s != THRUM_OK && err->status == THRUM_OK)
-        error_set(err, s, "the opening handshake with %s was not finished: %s", c->peer, thrum_status_text(s));
+        error_set(err, s, "the opening handshake with %s was not finished: %s", c->peer,
+                  thrum_status_text(s));
     call_leave(&k);
     return s;
 }
@@ -151,12 +152,14 @@ static void session_main(void *arg)
 /* Over the limit or without memory: as much of an answer as can be had for nothing. */
 static void turn_away(struct stream *stream)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    static const char answer[] =
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     uint8_t trash[4096];
     struct iovec v = {(void *)(uintptr_t)answer, sizeof answer - 1}, in = {trash, sizeof trash};
     (void)stream->ops->write(stream, &v, 1);
     (void)stream->ops->shut_out(stream);
-    for (int i = 0; i < 16 && stream->ops->read(stream, &in, 1) > 0; i++) /* unread bytes would reset the answer away */
+    for (int i = 0; i < 16 && stream->ops->read(stream, &in, 1) > 0;
+         i++) /* unread bytes would reset the answer away */
         ;
     stream->ops->free(stream);
 }
@@ -184,7 +187,10 @@ void session_start(struct thrum_server *s, struct stream *stream)
         s->refs--; /* the accepting thread has one more */
         lock_give(&s->lock);
     }
-    LOG(LOG_SERVER, LOG_WARNING, 0, "a connection is turned away: %s", e ? "no thread" : room ? "" : "no room");
+    LOG(LOG_SERVER, LOG_WARNING, 0, "a connection is turned away: %s",
+        e      ? "no thread"
+        : room ? ""
+               : "no room");
     mem_free(n);
     turn_away(stream);
 }
@@ -199,7 +205,8 @@ thrum_status thrum_accept_fd(thrum_conn **out, int fd, const thrum_server_option
         *out = NULL;
     if (fd < 0 || !out)
         error_set(err, THRUM_E_ARGUMENT, fd < 0 ? "that is no descriptor" : "out is NULL");
-    struct shared_settings *ss = err->status == THRUM_OK && block_start(err) == THRUM_OK ? settings_share() : NULL;
+    struct shared_settings *ss =
+        err->status == THRUM_OK && block_start(err) == THRUM_OK ? settings_share() : NULL;
     if (!ss && err->status == THRUM_OK)
         error_set(err, THRUM_E_MEMORY, "no memory for the options");
     if (err->status == THRUM_OK && settings_server(&ss->s, o, err) == THRUM_OK) {

@@ -1,20 +1,20 @@
 /* wait.c: the only place where a user's thread waits, and where deadlines are reckoned.
  *
- * Whoever waits on a connection also serves it: it takes the reader role when that is free, reads, answers pings, writes
- * what is queued and keeps the timers. So a program that is always inside some call needs no thread of ours.
- * The poll is the one cancellation point, and no lock is held in it (contract E10). */
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
+ * Whoever waits on a connection also serves it: it takes the reader role when that is free, reads, answers
+ * pings, writes what is queued and keeps the timers. So a program that is always inside some call needs no
+ * thread of ours. The poll is the one cancellation point, and no lock is held in it (contract E10). */
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/sys.h"
 #include "block/block.h"
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 
 enum { PROMPT_NS = 20 * 1000000 /* back within this: at once */, FICKLE_NS = 1000 * 1000000 };
 
-/* Did the program come back at once after its last call? After eight times it is taken to go on so, and is not
- * given a thread for the moments between; one that then stays away for long is never believed again. */
+/* Did the program come back at once after its last call? After eight times it is taken to go on so, and is
+ * not given a thread for the moments between; one that then stays away for long is never believed again. */
 static void note_habit(struct block *b, int64_t now)
 {
     if (b->c.inside > 0)
@@ -98,13 +98,12 @@ static void rouse(struct call *k)
     thread_wake(k->t);
 }
 
-/* Who is to look at the socket anew: the reader, where it sleeps; else, where nobody has the role, anyone. A reader that is
- * not asleep is about to look anyway. */
+/* Who is to look at the socket anew: the reader, where it sleeps; else, where nobody has the role, anyone. A
+ * reader that is not asleep is about to look anyway. */
 static struct call *who_serves(struct block *b)
 {
     struct call *any = NULL;
-    list_each(l, &b->waiters)
-    {
+    list_each (l, &b->waiters) {
         struct call *k = list_of(l, struct call, link);
         if (k->reads)
             return k;
@@ -120,14 +119,14 @@ void block_wake(struct block *b)
         return;
     bool ended = conn_ended(&b->c);
     short watched = 0;
-    list_each(l, &b->waiters)
-    {
+    list_each (l, &b->waiters) {
         struct call *k = list_of(l, struct call, link);
         if (!k->woken && (ended || k->cancels != b->cancels || is_there(k)))
             rouse(k);
         watched |= k->polls;
     }
-    /* Something is wanted of the socket that no poll waits for: the water mark was left, say, or output was queued. */
+    /* Something is wanted of the socket that no poll waits for: the water mark was left, say, or output was
+     * queued. */
     struct call *k = (conn_wants(&b->c) & ~watched) ? who_serves(b) : NULL;
     if (k && !k->woken)
         rouse(k);
@@ -181,8 +180,8 @@ static void choose_polls(struct call *k)
     k->polls = (short)((k->reads ? wants & POLLIN : 0) | (wants & POLLOUT));
 }
 
-/* Polls the socket by reading it, for at most spin_us; true when something came. The lock is let go of between two tries,
- * so that other threads' sends pass. */
+/* Polls the socket by reading it, for at most spin_us; true when something came. The lock is let go of
+ * between two tries, so that other threads' sends pass. */
 static bool spin(struct call *k, uint8_t *scratch, int64_t deadline)
 {
     struct block *b = k->b;
@@ -262,7 +261,6 @@ static thrum_status wait_loop(struct call *k, int64_t deadline)
         if (s != THRUM_OK)
             return s;
         block_wake(b);
-
     }
 }
 

@@ -1,27 +1,29 @@
-/* warden.c: the one helper thread of the process. It serves the connections that no call is inside of (pings, keepalive,
- * closing deadlines, output left over, receiving up to the water mark), and it ends a process whose main has called
- * pthread_exit and whose last application thread has gone (contract E2). It is started when first needed and ends by
- * itself when nothing is left to do.
+/* warden.c: the one helper thread of the process. It serves the connections that no call is inside of (pings,
+ * keepalive, closing deadlines, output left over, receiving up to the water mark), and it ends a process
+ * whose main has called pthread_exit and whose last application thread has gone (contract E2). It is started
+ * when first needed and ends by itself when nothing is left to do.
  *
- * Everything here but the mailbox belongs to the warden's thread alone. Calls leave connections in the mailbox; that is a
- * list under a lock of its own, taken after a connection's. A connection that the warden knows is `held`: its memory stays
- * until the warden lets go of it. tests/model/warden_life.pml is this file's skeleton. */
-#include <poll.h>
-#include <stdlib.h>
-#include <unistd.h>
+ * Everything here but the mailbox belongs to the warden's thread alone. Calls leave connections in the
+ * mailbox; that is a list under a lock of its own, taken after a connection's. A connection that the warden
+ * knows is `held`: its memory stays until the warden lets go of it. tests/model/warden_life.pml is this
+ * file's skeleton. */
 #include "base/clock.h"
 #include "base/exit.h"
 #include "base/log.h"
 #include "block/block.h"
 #include "loop/poller.h"
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum {
-    GRACE_MS = 50,    /* without a call inside for so long: the warden adopts it */
-    TICK_MS = 20,     /* how often it looks at those that are in their grace */
-    SLOW_MS = 100,    /* how often it counts threads once nobody would announce the last one's end */
+    GRACE_MS = 50, /* without a call inside for so long: the warden adopts it */
+    TICK_MS = 20,  /* how often it looks at those that are in their grace */
+    SLOW_MS = 100, /* how often it counts threads once nobody would announce the last one's end */
     EVENTS = 64,
-    QUICK_COUNTS = 7, /* counts after an announcement, 1, 2, 4 ... ms apart: the thread needs a moment to be gone */
-    PROMPT_CALLS = 8  /* so many calls in a row that came at once: the program is taken to keep coming back */
+    QUICK_COUNTS =
+        7, /* counts after an announcement, 1, 2, 4 ... ms apart: the thread needs a moment to be gone */
+    PROMPT_CALLS = 8 /* so many calls in a row that came at once: the program is taken to keep coming back */
 };
 
 enum state {
@@ -42,20 +44,21 @@ static struct { /* the warden's thread only; static so that a leak checker in a 
     struct list loose;   /* nobody inside, in their grace */
     struct list adopted; /* read by the warden */
     struct heap timers;
-    int64_t tick;       /* when to look at the loose ones */
-    int64_t count_at;   /* when to count threads next */
-    int counts;         /* quick counts still to do */
-    bool slow;          /* count every SLOW_MS */
-    int background;     /* threads in the background, at the last count */
-    int64_t last_mail;  /* so that it is not woken for each of a row of letters */
-    int64_t last_use;   /* ... and not ended and started again for each connection that it has to keep */
+    int64_t tick;      /* when to look at the loose ones */
+    int64_t count_at;  /* when to count threads next */
+    int counts;        /* quick counts still to do */
+    bool slow;         /* count every SLOW_MS */
+    int background;    /* threads in the background, at the last count */
+    int64_t last_mail; /* so that it is not woken for each of a row of letters */
+    int64_t last_use;  /* ... and not ended and started again for each connection that it has to keep */
     uint8_t *scratch;
-    size_t room;        /* bytes of scratch */
+    size_t room; /* bytes of scratch */
 } w = {.loose = LIST_INIT(w.loose), .adopted = LIST_INIT(w.adopted)};
 
 static void warden_main(void *arg);
 
-/* ---- from other threads ---------------------------------------------------------------------------------- */
+/* ---- from other threads ----------------------------------------------------------------------------------
+ */
 
 /* With mail.lock: makes sure that a warden will look into the mailbox. An errno or 0. */
 static int rouse(void)
@@ -81,9 +84,9 @@ static int rouse(void)
     return e;
 }
 
-/* Does the program keep coming back to this connection at once? Then it gets no thread for the moments between (E13). Only
- * with one connection in the process: with two, a thread that sleeps in a call on one may be waiting for what the other,
- * left alone, would have to read. */
+/* Does the program keep coming back to this connection at once? Then it gets no thread for the moments
+ * between (E13). Only with one connection in the process: with two, a thread that sleeps in a call on one may
+ * be waiting for what the other, left alone, would have to read. */
 static bool is_prompt(const struct block *b)
 {
     return b->prompt >= PROMPT_CALLS && !b->fickle && registry_count() == 1 &&
@@ -134,7 +137,8 @@ void warden_notice(struct block *b)
     }
     lock_give(&mail.lock);
     if (e)
-        LOG(LOG_WARDEN, LOG_WARNING, b->c.id, "no helper thread (errno %d): pings are answered only inside calls", e);
+        LOG(LOG_WARDEN, LOG_WARNING, b->c.id,
+            "no helper thread (errno %d): pings are answered only inside calls", e);
 }
 
 void warden_forget(struct block *b)
@@ -148,8 +152,8 @@ void warden_forget(struct block *b)
 
 static _Atomic bool had_background; /* a thread has turned to the background in this process */
 
-/* Where no thread of the library and none in the background is alive, the last application thread's end is the process's
- * end without our help. */
+/* Where no thread of the library and none in the background is alive, the last application thread's end is
+ * the process's end without our help. */
 void warden_announce(void)
 {
     if (atomic_load(&exit_begun))
@@ -157,7 +161,8 @@ void warden_announce(void)
     lock_take(&mail.lock);
     if (thread_library_count() > 0 || atomic_load(&had_background)) {
         mail.announced = true;
-        (void)rouse(); /* cannot be helped when the system gives no thread: then main's end stays the last resort */
+        (void)rouse(); /* cannot be helped when the system gives no thread: then main's end stays the last
+                          resort */
     }
     lock_give(&mail.lock);
 }
@@ -178,7 +183,8 @@ thrum_status thrum_thread_background(bool background)
 
 void warden_forked(void)
 {
-    /* What the parent's warden was changing at the fork is not walked again: kept here, for leak checkers to find. */
+    /* What the parent's warden was changing at the fork is not walked again: kept here, for leak checkers to
+     * find. */
     static __attribute__((unused)) void *volatile left_behind[2];
     left_behind[0] = w.timers.v;
     heap_init(&w.timers);
@@ -200,7 +206,8 @@ void warden_forked(void)
     w.background = w.counts = 0;
 }
 
-/* ---- the warden's thread: connections ---------------------------------------------------------------------- */
+/* ---- the warden's thread: connections
+ * ---------------------------------------------------------------------- */
 
 /* [held] -> unlocked. The warden knows it no more. */
 static void release(struct block *b)
@@ -280,8 +287,8 @@ static void consider(struct block *b, bool readable, int64_t now)
     serve(b, true, now);
 }
 
-/* Takes the next letter: NULL where there is none. *last: it was the last one that was there when the turn began; what has
- * come since waits for the next turn, else a busy program would keep us here. */
+/* Takes the next letter: NULL where there is none. *last: it was the last one that was there when the turn
+ * began; what has come since waits for the next turn, else a busy program would keep us here. */
 static struct block *next_mail(const struct list **last)
 {
     lock_take(&mail.lock);
@@ -335,9 +342,11 @@ static void run_timers(int64_t now)
     }
 }
 
-/* ---- the warden's thread: the process ---------------------------------------------------------------------- */
+/* ---- the warden's thread: the process
+ * ---------------------------------------------------------------------- */
 
-/* E2. exit runs atexit handlers, as the end of the last thread would have, with ours among them: the goodbyes. */
+/* E2. exit runs atexit handlers, as the end of the last thread would have, with ours among them: the
+ * goodbyes. */
 static void count_threads(int64_t now)
 {
     if (now < w.count_at || (w.counts == 0 && !w.slow))
@@ -357,8 +366,8 @@ static void count_threads(int64_t now)
     w.count_at = clock_after(now, gap);
 }
 
-/* While main is gone and other threads of the library, or background ones, live, somebody must see the last application
- * thread's end; the warden alone need not stay for that: then the kernel sees it. */
+/* While main is gone and other threads of the library, or background ones, live, somebody must see the last
+ * application thread's end; the warden alone need not stay for that: then the kernel sees it. */
 static bool must_count(void)
 {
     return w.counts > 0 || (w.slow && (thread_library_count() > 1 || w.background > 0));
@@ -398,8 +407,8 @@ static enum state next_state(int64_t now)
     return s;
 }
 
-/* E12: from the beginning of exit on it touches nothing any more; what it had begun is finished, since nothing that it
- * uses is freed. */
+/* E12: from the beginning of exit on it touches nothing any more; what it had begun is finished, since
+ * nothing that it uses is freed. */
 static void park_at_exit(void)
 {
     while (atomic_load(&exit_begun))

@@ -1,8 +1,8 @@
-/* ask.c: what one may ask of a connection. Texts that hold as long as the connection are set once, in the handshake,
- * before the user has a handle; so they are read without the lock. */
-#include <string.h>
+/* ask.c: what one may ask of a connection. Texts that hold as long as the connection are set once, in the
+ * handshake, before the user has a handle; so they are read without the lock. */
 #include "base/text.h"
 #include "conn/conn.h"
+#include <string.h>
 
 /* The lock of a const object: asking changes nothing that the caller can see. */
 static struct thrum_conn *hold(const thrum_conn *c)

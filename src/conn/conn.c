@@ -1,11 +1,11 @@
 /* conn.c: birth and end of a connection, whichever front drives it. */
 #include "conn/conn.h"
 
-#include <stdio.h>
 #include "base/fork.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/text.h"
+#include <stdio.h>
 
 struct shared_settings *settings_share(void)
 {
@@ -106,5 +106,5 @@ bool conn_is_over(const struct thrum_conn *c)
 thrum_status conn_mine(const struct thrum_conn *c)
 {
     return c->generation == atomic_load_explicit(&fork_generation, memory_order_relaxed) ? THRUM_OK
-                                                                                          : THRUM_E_FORKED;
+                                                                                         : THRUM_E_FORKED;
 }

@@ -5,15 +5,15 @@
 #ifndef CONN_CONN_H
 #define CONN_CONN_H
 
+#include "base/list.h"
+#include "base/lock.h"
+#include "net/stream.h"
+#include "proto/proto.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <thrum/stats.h>
 #include <thrum/thrum.h>
-#include "base/list.h"
-#include "base/lock.h"
-#include "net/stream.h"
-#include "proto/proto.h"
 
 /* Settings shared by the connections of a server, or of one client. */
 struct shared_settings {
@@ -25,7 +25,7 @@ void settings_unshare(struct shared_settings *s);
 
 struct thrum_conn {
     struct lock lock;
-    struct list link; /* in the registry, under its lock */
+    struct list link;    /* in the registry, under its lock */
     uint32_t generation; /* of fork, at birth */
     uint32_t handles;    /* the user's; under lock, as all that follows */
     uint32_t inside;     /* calls in progress */
@@ -43,7 +43,8 @@ struct thrum_conn {
     void (*destroy)(struct thrum_conn *c); /* the front's: calls conn_done and frees the whole object */
 };
 
-/* Takes stream and one reference of settings, also on failure. The proto is made by conn_open_client or _server. */
+/* Takes stream and one reference of settings, also on failure. The proto is made by conn_open_client or
+ * _server. */
 thrum_status conn_init(struct thrum_conn *c, struct stream *stream, struct shared_settings *settings,
                        void (*destroy)(struct thrum_conn *), thrum_error *err);
 /* Makes the proto; `url` of a client; a server's callbacks are deferred (proto_asks). */
@@ -58,9 +59,10 @@ bool conn_is_over(const struct thrum_conn *c);
 /* Gives E_FORKED for a connection of the parent process, else OK. No lock is needed. */
 thrum_status conn_mine(const struct thrum_conn *c);
 
-/* ---- pump.c [held] -------------------------------------------------------------------------------------- */
-/* Reads once, into `scratch` or straight into a message, and feeds. True: bytes, end or error came; false: nothing was
- * there. */
+/* ---- pump.c [held] --------------------------------------------------------------------------------------
+ */
+/* Reads once, into `scratch` or straight into a message, and feeds. True: bytes, end or error came; false:
+ * nothing was there. */
 bool conn_read(struct thrum_conn *c, uint8_t *scratch, size_t n, int64_t now);
 /* Writes what the kernel takes, then shuts down what the proto wants shut. */
 void conn_write(struct thrum_conn *c, int64_t now);
@@ -76,7 +78,8 @@ void conn_cut(struct thrum_conn *c, thrum_status s, const char *text, int64_t no
 /* The status that a call gets from a connection that has ended. */
 thrum_status conn_end_status(const struct thrum_conn *c);
 
-/* ---- registry.c ----------------------------------------------------------------------------------------- */
+/* ---- registry.c -----------------------------------------------------------------------------------------
+ */
 /* Sets exit and fork handlers up, once. 0 or an errno. `forked` (of the front) runs in a child. */
 int registry_start(void (*forked)(void));
 void registry_add(struct thrum_conn *c);

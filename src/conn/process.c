@@ -5,14 +5,16 @@
 #include "conn/conn.h"
 
 /* The user's function and its argument change together: a pair that was set is never changed again and never
- * freed, since a thread may be about to call it. Setting a log is a thing of start-up, not of every second. */
+ * freed, since a thread may be about to call it. Setting a log is a thing of start-up, not of every second.
+ */
 struct log_sink {
     _Atomic bool ready;
     void (*fn)(const thrum_log_record *r, void *arg);
     void *arg;
 };
 
-static void to_record(enum log_area area, enum log_level level, uint64_t conn, int64_t ns, const char *text, void *arg)
+static void to_record(enum log_area area, enum log_level level, uint64_t conn, int64_t ns, const char *text,
+                      void *arg)
 {
     const struct log_sink *sink = arg;
     thrum_log_record r = {

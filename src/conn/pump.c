@@ -1,12 +1,14 @@
-/* pump.c: stream -> proto -> stream. Every function here runs with the connection's lock held and never waits. */
-#include <errno.h>
-#include <poll.h>
+/* pump.c: stream -> proto -> stream. Every function here runs with the connection's lock held and never
+ * waits. */
 #include "base/log.h"
 #include "conn/conn.h"
+#include <errno.h>
+#include <poll.h>
 
 enum {
     PUMP_SLICES = 16,
-    DRAIN_ROUNDS = 64 /* of DRAIN_STEP bytes: what is thrown away at most before a socket with unread bytes is closed */,
+    DRAIN_ROUNDS =
+        64 /* of DRAIN_STEP bytes: what is thrown away at most before a socket with unread bytes is closed */,
     DRAIN_STEP = 16 * 1024
 };
 
@@ -15,8 +17,8 @@ bool conn_ended(const struct thrum_conn *c)
     return !c->stream || thrum_proto_state(c->proto) == THRUM_CLOSED;
 }
 
-/* An ended connection has nothing to say and nothing to hear, but its descriptor lives until nobody polls it: cut
- * makes those polls return. */
+/* An ended connection has nothing to say and nothing to hear, but its descriptor lives until nobody polls it:
+ * cut makes those polls return. */
 static void settle_end(struct thrum_conn *c)
 {
     if (c->stream && conn_ended(c))
@@ -27,7 +29,8 @@ bool conn_read(struct thrum_conn *c, uint8_t *scratch, size_t n, int64_t now)
 {
     if (conn_ended(c) || c->in_ended)
         return false;
-    /* A large message's bytes go where they will be read; what is behind them goes to scratch, in one call. */
+    /* A large message's bytes go where they will be read; what is behind them goes to scratch, in one call.
+     */
     struct iovec v[2];
     int nv = 0;
     size_t room = 0;
@@ -52,8 +55,9 @@ bool conn_read(struct thrum_conn *c, uint8_t *scratch, size_t n, int64_t now)
     return true;
 }
 
-/* Nothing can be written any more. The peer may have said why before it broke: what it sent is still to be read, and
- * reading tells the proto of the end. Only when reading has nothing to say does the write's error stand. */
+/* Nothing can be written any more. The peer may have said why before it broke: what it sent is still to be
+ * read, and reading tells the proto of the end. Only when reading has nothing to say does the write's error
+ * stand. */
 static void write_broke(struct thrum_conn *c, int os_errno, int64_t now)
 {
     uint8_t last[4096];
@@ -99,7 +103,8 @@ void conn_write(struct thrum_conn *c, int64_t now)
     f = thrum_proto_flags(c->proto);
     if ((f & THRUM_SHUT_OUT) && !(f & THRUM_WANT_OUT) && !c->shut_out) {
         c->shut_out = true;
-        (void)c->stream->ops->shut_out(c->stream); /* fails only where the stream is broken: reading will tell */
+        (void)c->stream->ops->shut_out(
+            c->stream); /* fails only where the stream is broken: reading will tell */
     }
     settle_end(c);
 }
@@ -120,8 +125,8 @@ short conn_wants(const struct thrum_conn *c)
     return (short)((f & THRUM_WANT_IN ? POLLIN : 0) | (f & THRUM_WANT_OUT ? POLLOUT : 0));
 }
 
-/* A socket that is closed with unread bytes answers with a reset, which may overtake nothing but makes some peers
- * forget the Close that they were sent: so throw away what is there. */
+/* A socket that is closed with unread bytes answers with a reset, which may overtake nothing but makes some
+ * peers forget the Close that they were sent: so throw away what is there. */
 static void drain(struct thrum_conn *c)
 {
     uint8_t trash[DRAIN_STEP];

@@ -1,17 +1,18 @@
-/* registry.c: the process's list of connections, and what exit and fork do with it (contract E1, E3, E6, E12).
+/* registry.c: the process's list of connections, and what exit and fork do with it (contract E1, E3, E6,
+ * E12).
  *
- * The exit hook frees nothing and waits for nobody: it tries locks, all tries together bounded by EXIT_TRIES_MS, since a
- * thread may be anywhere at that time. A lock is never held across a wait, so one that is busy is free again within
- * microseconds, unless its holder was killed by the end itself. */
-#include <errno.h>
-#include <poll.h>
-#include <time.h>
+ * The exit hook frees nothing and waits for nobody: it tries locks, all tries together bounded by
+ * EXIT_TRIES_MS, since a thread may be anywhere at that time. A lock is never held across a wait, so one that
+ * is busy is free again within microseconds, unless its holder was killed by the end itself. */
 #include "base/clock.h"
 #include "base/exit.h"
 #include "base/fork.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "conn/conn.h"
+#include <errno.h>
+#include <poll.h>
+#include <time.h>
 
 enum { EXIT_TRIES_MS = 50, EXIT_WRITES_MS = 150, LINGER_STEP_MS = 5 };
 
@@ -47,8 +48,7 @@ int registry_count(void)
 void registry_each(void (*fn)(struct thrum_conn *c))
 {
     lock_take(&lock);
-    list_each(l, &conns)
-    {
+    list_each (l, &conns) {
         struct thrum_conn *c = list_of(l, struct thrum_conn, link);
         lock_take(&c->lock);
         fn(c);
@@ -83,8 +83,7 @@ static void say_goodbyes(int64_t now)
 {
     int64_t tries = clock_after(now, EXIT_TRIES_MS), writes = clock_after(now, EXIT_WRITES_MS);
     bool busy = false;
-    list_each(l, &conns)
-    {
+    list_each (l, &conns) {
         if (!says_goodbye(list_of(l, struct thrum_conn, link), 0))
             busy = true;
         if (clock_now() > writes)
@@ -92,7 +91,8 @@ static void say_goodbyes(int64_t now)
     }
     /* A connection that has said it passes through goodbye unchanged. */
     if (busy)
-        list_each(l, &conns) says_goodbye(list_of(l, struct thrum_conn, link), tries);
+        list_each (l, &conns)
+            says_goodbye(list_of(l, struct thrum_conn, link), tries);
 }
 
 /* Reads without waiting; true while the peer's answer is still to come. */
@@ -117,7 +117,8 @@ static void linger(int64_t until)
 {
     for (;;) {
         bool open = false;
-        list_each(l, &conns) open |= lingers(list_of(l, struct thrum_conn, link));
+        list_each (l, &conns)
+            open |= lingers(list_of(l, struct thrum_conn, link));
         if (!open || clock_now() >= until)
             return;
         nanosleep(&(struct timespec){.tv_nsec = LINGER_STEP_MS * 1000000}, NULL);
@@ -149,14 +150,13 @@ static void after_fork_parent(void)
     lock_give(&lock);
 }
 
-/* The child has one thread. A connection whose lock another thread held at the fork may be half-changed: its memory
- * is not walked again. */
+/* The child has one thread. A connection whose lock another thread held at the fork may be half-changed: its
+ * memory is not walked again. */
 static void after_fork_child(void)
 {
     thread_forked();
     lock_reset(&lock);
-    list_each_safe(l, next, &conns)
-    {
+    list_each_safe (l, next, &conns) {
         struct thrum_conn *c = list_of(l, struct thrum_conn, link);
         if (lock_try(&c->lock))
             lock_give(&c->lock);

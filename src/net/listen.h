@@ -2,30 +2,34 @@
 #ifndef NET_LISTEN_H
 #define NET_LISTEN_H
 
+#include "net/stream.h"
+#include "wire/uri.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <thrum/error.h>
-#include "net/stream.h"
-#include "wire/uri.h"
 
 struct listener {
-    int fds[4]; /* host "*" with port 0 or not: one IPv6 socket that takes IPv4 too where the system has IPv6 */
+    int fds[4]; /* host "*" with port 0 or not: one IPv6 socket that takes IPv4 too where the system has IPv6
+                 */
     int n;
-    uint16_t port; /* the real one; 0 for a Unix socket */
-    char url[256]; /* that reaches it: "ws://127.0.0.1:4000/"; "*" shows as 127.0.0.1; "ws+unix:/path" */
+    uint16_t port;  /* the real one; 0 for a Unix socket */
+    char url[256];  /* that reaches it: "ws://127.0.0.1:4000/"; "*" shows as 127.0.0.1; "ws+unix:/path" */
     char path[128]; /* of the Unix socket to unlink; "" none */
     int spare;      /* a descriptor kept back, to be able to accept and close when there is none left; -1 */
 };
 
-/* SO_REUSEADDR always; a Unix socket file that nobody listens on is removed first where `unlink` is set (one that answers
- * is E_CONNECT "in use"). E_RESOLVE, E_CONNECT, E_ARGUMENT (Unix path too long), E_MEMORY, E_SYSTEM. */
+/* SO_REUSEADDR always; a Unix socket file that nobody listens on is removed first where `unlink` is set (one
+ * that answers is E_CONNECT "in use"). E_RESOLVE, E_CONNECT, E_ARGUMENT (Unix path too long), E_MEMORY,
+ * E_SYSTEM. */
 thrum_status listen_open(struct listener *l, const struct uri *u, int backlog, bool reuse_port, bool unlink,
                          int64_t deadline, thrum_error *err);
-/* The next connection as a stream: 0; -EAGAIN where there is none; -EMFILE and the like after shedding: with no
- * descriptor left, the spare one is used to accept and close one connection, so that the queue moves and the caller, who
- * waits a little then, does not spin. Connections that died in the queue (ECONNABORTED) are passed over. */
+/* The next connection as a stream: 0; -EAGAIN where there is none; -EMFILE and the like after shedding: with
+ * no descriptor left, the spare one is used to accept and close one connection, so that the queue moves and
+ * the caller, who waits a little then, does not spin. Connections that died in the queue (ECONNABORTED) are
+ * passed over. */
 int listen_accept(struct listener *l, int fd, struct stream **out);
-/* Stops listening; unlink_too: removes the Unix socket file (not in a child of fork). Fine on a closed one. */
+/* Stops listening; unlink_too: removes the Unix socket file (not in a child of fork). Fine on a closed one.
+ */
 void listen_close(struct listener *l, bool unlink_too);
 
 #endif

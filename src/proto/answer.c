@@ -1,11 +1,12 @@
-/* answer.c: HTTP answers of a server that are not 101. The connection ends behind each of them: what the client sent with
- * or after its request is thrown away, never read as another request (smuggling, SECURITY.md R16). */
-#include <string.h>
+/* answer.c: HTTP answers of a server that are not 101. The connection ends behind each of them: what the
+ * client sent with or after its request is thrown away, never read as another request (smuggling, SECURITY.md
+ * R16). */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proto/proto_int.h"
 #include "proto/reply_int.h"
+#include <string.h>
 
 static bool is_head_request(const thrum_proto *p)
 {
@@ -22,8 +23,8 @@ static bool compose(thrum_proto *p, struct buf *b, int status, const struct thru
     bool bodiless = status == 204 || status == 304;
     size_t len = text_format(line, sizeof line, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%s%s%s", status,
                              http1_reason(status), p->set->server_name ? "Server: " : "",
-                             p->set->server_name ? p->set->server_name : "", p->set->server_name ? "\r\n" : "",
-                             extra ? extra : "");
+                             p->set->server_name ? p->set->server_name : "",
+                             p->set->server_name ? "\r\n" : "", extra ? extra : "");
     if (buf_append(b, line, len) != THRUM_OK || (r && buf_append(b, r->fields.p, r->fields.len) != THRUM_OK))
         return false;
     if (!bodiless) {
@@ -43,7 +44,8 @@ void answer_http(thrum_proto *p, int status, struct thrum_reply *r, const char *
     p->expect = EXPECT_NOTHING;
     p->http_answered = true;
     if (p->error.status == THRUM_OK)
-        error_set(&p->error, THRUM_E_REFUSED, "the request was answered with %d %s", status, http1_reason(status));
+        error_set(&p->error, THRUM_E_REFUSED, "the request was answered with %d %s", status,
+                  http1_reason(status));
     p->error.http_status = (uint16_t)status;
     bool out = compose(p, &b, status, r, extra, text) && outbox_bytes(p, b.p, b.len) == THRUM_OK;
     buf_free(&b);

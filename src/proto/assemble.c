@@ -1,13 +1,15 @@
-/* assemble.c: bytes to frames, frames to messages (RFC 6455 sections 5.2 to 5.6), limits held before memory is spent.
+/* assemble.c: bytes to frames, frames to messages (RFC 6455 sections 5.2 to 5.6), limits held before memory
+ * is spent.
  *
- * Between two calls only a header of at most 14 bytes and the unfinished message are kept: any cut of the input gives
- * the same. A message's memory grows with the bytes that have come, never with a length that was announced. */
-#include <string.h>
+ * Between two calls only a header of at most 14 bytes and the unfinished message are kept: any cut of the
+ * input gives the same. A message's memory grows with the bytes that have come, never with a length that was
+ * announced. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proto/proto_int.h"
 #include "wire/mask.h"
+#include <string.h>
 
 enum { DIRECT_MIN = 4096 };
 static const uint8_t nothing[1];
@@ -17,7 +19,8 @@ static void fail(thrum_proto *p, const char *why)
     proto_fail(p, 1002, THRUM_E_PROTOCOL, "%s", why);
 }
 
-/* ---- headers ---------------------------------------------------------------------------------------------------- */
+/* ---- headers
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* What can be judged when two bytes are there, whatever is still to come. */
 static bool check_bits(thrum_proto *p, const struct frame_head *h)
@@ -68,7 +71,6 @@ static void begin_payload(thrum_proto *p)
     p->in_msg = true;
     p->msg_kind = (thrum_kind)p->frame.opcode;
     p->utf8 = (struct utf8){0};
-
 }
 
 /* Takes bytes of a header; returns how many. */
@@ -78,8 +80,8 @@ static size_t take_head(thrum_proto *p, const uint8_t *d, size_t n)
     const char *why = NULL;
     memcpy(p->fh + had, d, take);
     p->frame = (struct frame_head){0};
-    /* The first two bytes are judged before those behind them, as they are when they come alone: so the same is said of a
-     * frame with two faults, however it was cut. */
+    /* The first two bytes are judged before those behind them, as they are when they come alone: so the same
+     * is said of a frame with two faults, however it was cut. */
     int size = frame_decode(&p->frame, p->fh, had + take < 2 ? had + take : 2, &why);
     if (size >= 0 && had + take >= 2) {
         if (!check_bits(p, &p->frame))
@@ -100,10 +102,11 @@ static size_t take_head(thrum_proto *p, const uint8_t *d, size_t n)
     return (size_t)size - had;
 }
 
-/* ---- payloads --------------------------------------------------------------------------------------------------- */
+/* ---- payloads
+ * --------------------------------------------------------------------------------------------------- */
 
-/* Room for `more` bytes and the NUL. A frame whose payload is all here gets just that much; one that is still to come
- * grows by doubling. */
+/* Room for `more` bytes and the NUL. A frame whose payload is all here gets just that much; one that is still
+ * to come grows by doubling. */
 static bool reserve(thrum_proto *p, size_t more)
 {
     struct buf *b = &p->msg;
@@ -132,8 +135,8 @@ static void trace_in(thrum_proto *p)
     size_t len = (size_t)p->frame.len, from = control || p->msg.len < len ? 0 : p->msg.len - len;
     if (control || p->msg.len >= len)
         text_escape(shown, sizeof shown, control ? p->control : p->msg.p ? p->msg.p + from : nothing, len);
-    LOG(LOG_FRAME, LOG_TRACE, p->host.id, "< %s \"%s\" [%zu bytes]%s", frame_opcode_name(p->frame.opcode), shown, len,
-        p->frame.fin ? "" : " more follow");
+    LOG(LOG_FRAME, LOG_TRACE, p->host.id, "< %s \"%s\" [%zu bytes]%s", frame_opcode_name(p->frame.opcode),
+        shown, len, p->frame.fin ? "" : " more follow");
 }
 
 static void end_message(thrum_proto *p)

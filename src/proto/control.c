@@ -1,19 +1,21 @@
 /* control.c: control frames, keepalive, and the closing handshake (RFC 6455 sections 5.5 and 7).
  *
- *   CONNECTING --open_done--> OPEN --close_sent or close_recv--> CLOSING --both, all written, end of stream--> CLOSED
- *        |                      |                                   |
- *        +------ proto_fail ----+-----------------------------------+--- proto_fail, deadline, end of stream ---> CLOSED
+ *   CONNECTING --open_done--> OPEN --close_sent or close_recv--> CLOSING --both, all written, end of
+ * stream--> CLOSED |                      |                                   |
+ *        +------ proto_fail ----+-----------------------------------+--- proto_fail, deadline, end of stream
+ * ---> CLOSED
  *
- *   OPEN -> CLOSING     control_send_close (we first), control_frame/take_close (the peer first; the answer is queued)
- *   CLOSING -> CLOSED   control_check_end: a server once both Closes are out shuts its side and waits for the peer's
- *                       end; a client waits for the server's end. thrum_proto_in_end or the deadline ends the waiting.
- *   In CLOSING with only our Close sent, messages are still received; after the peer's Close nothing is read. */
-#include <string.h>
+ *   OPEN -> CLOSING     control_send_close (we first), control_frame/take_close (the peer first; the answer
+ * is queued) CLOSING -> CLOSED   control_check_end: a server once both Closes are out shuts its side and
+ * waits for the peer's end; a client waits for the server's end. thrum_proto_in_end or the deadline ends the
+ * waiting. In CLOSING with only our Close sent, messages are still received; after the peer's Close nothing
+ * is read. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proto/proto_int.h"
 #include "wire/closecode.h"
+#include <string.h>
 
 #define NS_PER_MS INT64_C(1000000)
 enum { DEAD_PEER_MS = 1000 };
@@ -30,7 +32,8 @@ static void keep_reason(char to[124], thrum_slice s)
     to[s.n] = '\0';
 }
 
-/* ---- Close ------------------------------------------------------------------------------------------------------ */
+/* ---- Close
+ * ------------------------------------------------------------------------------------------------------ */
 
 thrum_status control_send_close(thrum_proto *p, uint16_t code, thrum_slice reason)
 {
@@ -59,7 +62,8 @@ thrum_status control_send_close(thrum_proto *p, uint16_t code, thrum_slice reaso
 
 thrum_status thrum_proto_close(thrum_proto *p, uint16_t code, thrum_slice reason, thrum_time now)
 {
-    if (!p || (code && !closecode_on_wire(code)) || (!code && reason.n > 0) || reason.n > FRAME_CONTROL_MAX - 2)
+    if (!p || (code && !closecode_on_wire(code)) || (!code && reason.n > 0) ||
+        reason.n > FRAME_CONTROL_MAX - 2)
         return THRUM_E_ARGUMENT;
     struct utf8 u = {0};
     if (reason.n > 0 && (!reason.p || !utf8_feed(&u, reason.p, reason.n) || !utf8_done(&u)))
@@ -83,8 +87,9 @@ static void take_close(thrum_proto *p)
     thrum_slice reason = {p->control + 2, n > 2 ? n - 2 : 0};
     struct utf8 u = {0};
     if (n == 1 || (n >= 2 && !closecode_on_wire(code))) {
-        proto_fail(p, 1002, THRUM_E_PROTOCOL, n == 1 ? "a Close frame has one byte of payload"
-                                                     : "a Close frame has a code that may not be sent");
+        proto_fail(p, 1002, THRUM_E_PROTOCOL,
+                   n == 1 ? "a Close frame has one byte of payload"
+                          : "a Close frame has a code that may not be sent");
         return;
     }
     if (reason.n > 0 && (!utf8_feed(&u, reason.p, reason.n) || !utf8_done(&u))) {
@@ -117,7 +122,8 @@ void control_check_end(thrum_proto *p)
         proto_end(p);
 }
 
-/* ---- Ping, Pong ------------------------------------------------------------------------------------------------- */
+/* ---- Ping, Pong
+ * ------------------------------------------------------------------------------------------------- */
 
 static void take_pong(thrum_proto *p)
 {
@@ -216,7 +222,8 @@ thrum_status thrum_proto_pong(thrum_proto *p, thrum_slice s)
     return outbox_control(p, FRAME_PONG, s);
 }
 
-/* ---- keepalive --------------------------------------------------------------------------------------------------- */
+/* ---- keepalive
+ * --------------------------------------------------------------------------------------------------- */
 
 void control_heard(thrum_proto *p)
 {
@@ -236,7 +243,9 @@ static thrum_time next_ping(const thrum_proto *p)
 
 static bool has_fresh_pong(const thrum_proto *p)
 {
-    list_each(l, &p->out) if (list_of(l, struct item, link)->pong) return true;
+    list_each (l, &p->out)
+        if (list_of(l, struct item, link)->pong)
+            return true;
     return false;
 }
 
@@ -264,7 +273,8 @@ static void keep_alive(thrum_proto *p)
     }
 }
 
-/* ---- time -------------------------------------------------------------------------------------------------------- */
+/* ---- time
+ * -------------------------------------------------------------------------------------------------------- */
 
 static thrum_time earlier(thrum_time a, thrum_time b)
 {
@@ -299,8 +309,8 @@ void control_tick(thrum_proto *p)
     if (p->now >= p->end_by) {
         if (p->error.status == THRUM_OK) {
             const char *what = p->close_recv ? "did not end the stream" : "did not answer Close";
-            error_set(&p->error, p->close_recv ? THRUM_E_CLOSED : THRUM_E_UNCLEAN, "the peer %s within %lld ms", what,
-                      (long long)p->set->close_timeout);
+            error_set(&p->error, p->close_recv ? THRUM_E_CLOSED : THRUM_E_UNCLEAN,
+                      "the peer %s within %lld ms", what, (long long)p->set->close_timeout);
             p->error.close_code = p->close_recv ? p->recv_code : CLOSE_ABNORMAL;
             p->error.by_peer = p->by_peer;
         }

@@ -1,5 +1,5 @@
-/* events.c: what the peer said, in order, until it is taken. Messages count against the water mark; what only informs
- * (pings, pongs) has a small number of places, the oldest makes room. */
+/* events.c: what the peer said, in order, until it is taken. Messages count against the water mark; what only
+ * informs (pings, pongs) has a small number of places, the oldest makes room. */
 #include "base/mem.h"
 #include "proto/proto_int.h"
 
@@ -27,8 +27,7 @@ static bool is_wanted(const thrum_proto *p, thrum_event_kind what)
 
 static void make_room(thrum_proto *p)
 {
-    list_each_safe(l, next, &p->events)
-    {
+    list_each_safe (l, next, &p->events) {
         struct event_node *n = list_of(l, struct event_node, link);
         if (p->others < EVENT_LIMIT)
             return;
@@ -72,7 +71,8 @@ bool event_push_copy(thrum_proto *p, thrum_event_kind what, uint16_t code, const
     return m.hold && event_push(p, what, code, m);
 }
 
-/* A message that is not whole counts where it will be taken in parts, or where it has no limit and nobody waits for it. */
+/* A message that is not whole counts where it will be taken in parts, or where it has no limit and nobody
+ * waits for it. */
 static size_t unfinished(const thrum_proto *p)
 {
     bool endless = p->set->max_message == UINT64_MAX && !p->taker;

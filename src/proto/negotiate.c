@@ -1,9 +1,9 @@
-/* negotiate.c: who may speak, and which subprotocol (RFC 6455 sections 4.2.2, 10.2). Extensions are offered and taken from
- * a table, which is empty until permessage-deflate comes. */
-#include <string.h>
+/* negotiate.c: who may speak, and which subprotocol (RFC 6455 sections 4.2.2, 10.2). Extensions are offered
+ * and taken from a table, which is empty until permessage-deflate comes. */
 #include "proto/proto_int.h"
 #include "wire/field.h"
 #include "wire/uri.h"
+#include <string.h>
 
 static uint16_t port_of(thrum_slice scheme, uint16_t port)
 {
@@ -21,8 +21,8 @@ static bool same(thrum_slice a, thrum_slice b)
     return field_equal_case(a, text);
 }
 
-/* Same host and port as the request was sent to. The scheme is not compared: behind a proxy that ends TLS we do not
- * know it; so a Host without a port matches both of the origin's default ones. */
+/* Same host and port as the request was sent to. The scheme is not compared: behind a proxy that ends TLS we
+ * do not know it; so a Host without a port matches both of the origin's default ones. */
 static bool is_same_origin(thrum_slice origin, thrum_slice host)
 {
     thrum_slice scheme, oh, hh;
@@ -42,7 +42,8 @@ const char *negotiate_origin(const thrum_proto *p)
         return "there is more than one Origin";
     thrum_slice origin = http1_get(h, "Origin", 0);
     if (!allowed)
-        return is_same_origin(origin, http1_get(h, "Host", 0)) ? NULL : "that Origin is not this server's own";
+        return is_same_origin(origin, http1_get(h, "Host", 0)) ? NULL
+                                                               : "that Origin is not this server's own";
     for (size_t i = 0; allowed[i]; i++)
         if (strcmp(allowed[i], "*") == 0 || field_equal_case(origin, allowed[i]))
             return NULL;
@@ -59,15 +60,17 @@ const char *negotiate_host(const thrum_proto *p)
     for (size_t i = 0; allowed[i]; i++) {
         thrum_slice a;
         uint16_t ap;
-        if (uri_is_host(field_text(allowed[i]), &a, &ap) && same(name, a) && (ap == 0 || ap == (port ? port : 80)))
+        if (uri_is_host(field_text(allowed[i]), &a, &ap) && same(name, a) &&
+            (ap == 0 || ap == (port ? port : 80)))
             return NULL;
     }
     return "that Host is not served here";
 }
 
-/* Walks one Sec-WebSocket-Extensions field (RFC 6455 section 9.1): `each` sees every extension named and its parameters, and
- * says whether to go on. False where the grammar is broken or `each` says so. */
-static bool walk_extensions(thrum_slice list, bool (*each)(thrum_slice name, thrum_slice params, void *arg), void *arg)
+/* Walks one Sec-WebSocket-Extensions field (RFC 6455 section 9.1): `each` sees every extension named and its
+ * parameters, and says whether to go on. False where the grammar is broken or `each` says so. */
+static bool walk_extensions(thrum_slice list, bool (*each)(thrum_slice name, thrum_slice params, void *arg),
+                            void *arg)
 {
     thrum_slice member;
     while (field_list_next(&list, &member)) {

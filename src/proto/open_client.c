@@ -3,7 +3,6 @@
  *   client_begin (request out) --client_head_done--> EXPECT_FRAME (101)
  *                              |--1xx--> EXPECT_HEAD again
  *                              '--any other status--> EXPECT_BODY --client_refused--> the end */
-#include <string.h>
 #include "base/base64.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -12,6 +11,7 @@
 #include "proto/proto_int.h"
 #include "wire/field.h"
 #include "wire/uri.h"
+#include <string.h>
 
 enum { REQUEST_MAX = 128 * 1024, INTERIM_MAX = 8, KEY_SIZE = BASE64_SIZE(16) };
 
@@ -38,10 +38,11 @@ static bool put_subprotocols(struct buf *b, char **v)
 static bool compose(const thrum_proto *p, struct buf *b, const char *host)
 {
     const struct settings *s = p->set;
-    bool done = put(b, "GET ") && put(b, p->target) && put(b, " HTTP/1.1\r\n") && put_field(b, "Host", host) &&
-                put(b, "Upgrade: websocket\r\nConnection: Upgrade\r\n") && put_field(b, "Sec-WebSocket-Key", p->key) &&
-                put(b, "Sec-WebSocket-Version: 13\r\n") && put_field(b, "Origin", s->origin) &&
-                put_subprotocols(b, s->subprotocols) && put_field(b, "User-Agent", s->user_agent);
+    bool done = put(b, "GET ") && put(b, p->target) && put(b, " HTTP/1.1\r\n") &&
+                put_field(b, "Host", host) && put(b, "Upgrade: websocket\r\nConnection: Upgrade\r\n") &&
+                put_field(b, "Sec-WebSocket-Key", p->key) && put(b, "Sec-WebSocket-Version: 13\r\n") &&
+                put_field(b, "Origin", s->origin) && put_subprotocols(b, s->subprotocols) &&
+                put_field(b, "User-Agent", s->user_agent);
     for (size_t i = 0; s->headers && s->headers[i]; i += 2)
         done = done && put_field(b, s->headers[i], s->headers[i + 1]);
     return done && put(b, "\r\n");
@@ -105,7 +106,8 @@ thrum_status client_begin(thrum_proto *p, const char *url, thrum_error *err)
     return s;
 }
 
-/* ---- the answer --------------------------------------------------------------------------------------------------- */
+/* ---- the answer
+ * --------------------------------------------------------------------------------------------------- */
 
 static bool is_accepted(const thrum_proto *p, thrum_slice value)
 {
@@ -129,7 +131,8 @@ static const char *judge(thrum_proto *p, const char **subprotocol)
         return "the server's answer has not exactly one Upgrade: websocket";
     if (http1_count(h, "Connection") != 1 || !field_list_has(http1_get(h, "Connection", 0), "upgrade"))
         return "the server's answer has no Connection: Upgrade";
-    if (http1_count(h, "Sec-WebSocket-Accept") != 1 || !is_accepted(p, http1_get(h, "Sec-WebSocket-Accept", 0)))
+    if (http1_count(h, "Sec-WebSocket-Accept") != 1 ||
+        !is_accepted(p, http1_get(h, "Sec-WebSocket-Accept", 0)))
         return "the server's Sec-WebSocket-Accept does not fit our key";
     const char *why = negotiate_answer(p);
     return why ? why : negotiate_chosen(p, subprotocol);

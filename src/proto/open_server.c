@@ -1,7 +1,7 @@
 /* open_server.c: the server's opening handshake (RFC 6455 section 4.2), each step named for what it expects.
  *
- *   EXPECT_HEAD --server_head_done--> EXPECT_DECISION --proto_answer--> EXPECT_FRAME (101), or an HTTP answer and the end */
-#include <string.h>
+ *   EXPECT_HEAD --server_head_done--> EXPECT_DECISION --proto_answer--> EXPECT_FRAME (101), or an HTTP answer
+ * and the end */
 #include "base/base64.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -11,6 +11,7 @@
 #include "proto/reply_int.h"
 #include "wire/field.h"
 #include "wire/uri.h"
+#include <string.h>
 
 struct refusal {
     int status;

@@ -1,12 +1,13 @@
-/* outbox.c: what is to be written: frames in order. One that has begun is finished before anything else; a control frame
- * may go before data frames of which nothing has been written. A caller's payload is lent, not copied: a server's is
- * written from where it is, a client's is masked piece by piece into a stage of the proto's. */
-#include <string.h>
+/* outbox.c: what is to be written: frames in order. One that has begun is finished before anything else; a
+ * control frame may go before data frames of which nothing has been written. A caller's payload is lent, not
+ * copied: a server's is written from where it is, a client's is masked piece by piece into a stage of the
+ * proto's. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proto/proto_int.h"
 #include "wire/mask.h"
+#include <string.h>
 
 static struct item *first(const thrum_proto *p)
 {
@@ -88,13 +89,13 @@ static void trace(const thrum_proto *p, uint8_t opcode, thrum_slice s, size_t to
     if (!log_wanted(LOG_FRAME, LOG_TRACE))
         return;
     text_escape(shown, sizeof shown, s.p, s.n);
-    LOG(LOG_FRAME, LOG_TRACE, p->host.id, "> %s \"%s\" [%zu bytes]%s", frame_opcode_name(opcode), shown, total,
-        fin ? "" : " more follow");
+    LOG(LOG_FRAME, LOG_TRACE, p->host.id, "> %s \"%s\" [%zu bytes]%s", frame_opcode_name(opcode), shown,
+        total, fin ? "" : " more follow");
 }
 
 /* A frame that is wholly the proto's own memory. */
-static struct item *own_frame(thrum_proto *p, uint8_t opcode, bool fin, const thrum_slice *v, size_t nv, size_t n,
-                              thrum_status *s)
+static struct item *own_frame(thrum_proto *p, uint8_t opcode, bool fin, const thrum_slice *v, size_t nv,
+                              size_t n, thrum_status *s)
 {
     struct frame_head h = {.opcode = opcode, .fin = fin, .len = n};
     uint8_t head[FRAME_HEAD_MAX];
@@ -122,8 +123,7 @@ static struct item *own_frame(thrum_proto *p, uint8_t opcode, bool fin, const th
 /* Of pongs that have not begun only the latest is kept (RFC 6455 section 5.5.3). */
 static void drop_fresh_pong(thrum_proto *p)
 {
-    list_each_safe(l, next, &p->out)
-    {
+    list_each_safe (l, next, &p->out) {
         struct item *i = list_of(l, struct item, link);
         if (i->pong && i->done == 0) {
             p->stats.pongs_out--;
@@ -150,8 +150,7 @@ thrum_status outbox_control(thrum_proto *p, uint8_t opcode, thrum_slice s)
 
 void outbox_drop_fresh(thrum_proto *p, bool control_too)
 {
-    list_each_safe(l, next, &p->out)
-    {
+    list_each_safe (l, next, &p->out) {
         struct item *i = list_of(l, struct item, link);
         if (i->done == 0 && (i->data || control_too))
             item_free(p, i);
@@ -171,9 +170,11 @@ void outbox_free(thrum_proto *p)
     p->stage = NULL;
 }
 
-/* ---- door 4 --------------------------------------------------------------------------------------------------- */
+/* ---- door 4
+ * --------------------------------------------------------------------------------------------------- */
 
-/* May a data frame of this kind be sent now? For text, its bytes are judged, too; *u is the state behind them. */
+/* May a data frame of this kind be sent now? For text, its bytes are judged, too; *u is the state behind
+ * them. */
 static thrum_status may_send(const thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last,
                              struct utf8 *u)
 {
@@ -317,7 +318,8 @@ thrum_status proto_send_shared(thrum_proto *p, struct shared *s)
     return THRUM_OK;
 }
 
-/* ---- lent payloads ---------------------------------------------------------------------------------------------- */
+/* ---- lent payloads
+ * ---------------------------------------------------------------------------------------------- */
 
 enum proto_borrow proto_borrowed(const thrum_proto *p)
 {
@@ -356,7 +358,8 @@ static bool own_the_rest(thrum_proto *p, struct item *i)
     memcpy(copy->own, i->own + i->done, of_head);
     size_t at = i->done + of_head - i->head;
     copy_payload(i, copy->own + of_head, at, rest - of_head);
-    /* A frame that has begun: nothing may go before it. `data` stays false, so that it is not dropped as fresh. */
+    /* A frame that has begun: nothing may go before it. `data` stays false, so that it is not dropped as
+     * fresh. */
     list_push(i->link.next, &copy->link);
     p->pending += rest;
     item_free(p, i);
@@ -383,7 +386,8 @@ enum proto_borrow proto_settle(thrum_proto *p)
     return b;
 }
 
-/* ---- door 2 ------------------------------------------------------------------------------------------------------ */
+/* ---- door 2
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Slices of a lent frame from its `done` on; true when all of its rest is among them. */
 static bool lend_out(thrum_proto *p, struct item *i, thrum_slice *v, size_t max, size_t *n)
@@ -416,8 +420,7 @@ static bool lend_out(thrum_proto *p, struct item *i, thrum_slice *v, size_t max,
 size_t thrum_proto_out(thrum_proto *p, thrum_slice *v, size_t max)
 {
     size_t n = 0;
-    list_each(l, &p->out)
-    {
+    list_each (l, &p->out) {
         struct item *i = list_of(l, struct item, link);
         if (n == max)
             break;

@@ -1,11 +1,11 @@
 /* proto.c: the object, its doors for bytes, the one state setter and the one way to fail. */
-#include <assert.h>
-#include <stdarg.h>
-#include <string.h>
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proto/proto_int.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
 
 static const char *const state_names[] = {"CONNECTING", "OPEN", "CLOSING", "CLOSED"};
 
@@ -45,8 +45,8 @@ void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, 
     assemble_release(p);
     outbox_drop_fresh(p, false);
     if (was_open && code && !p->close_sent &&
-        control_send_close(p, code, (thrum_slice){(const uint8_t *)why, strlen(why) < 123 ? strlen(why) : 0}) ==
-            THRUM_OK)
+        control_send_close(
+            p, code, (thrum_slice){(const uint8_t *)why, strlen(why) < 123 ? strlen(why) : 0}) == THRUM_OK)
         return; /* then it waits for the peer's end, as long as close_timeout allows */
     if (was_open && p->close_sent) {
         proto_set_state(p, THRUM_CLOSING, why);
@@ -90,7 +90,8 @@ void proto_cut(thrum_proto *p, thrum_status s, int os_errno, const char *text, t
 void proto_out_end(thrum_proto *p, int os_errno, thrum_time now)
 {
     if (p->close_recv && p->error.status == THRUM_OK) {
-        error_set(&p->error, THRUM_E_CLOSED, "the connection was closed, and the peer did not wait for the answer");
+        error_set(&p->error, THRUM_E_CLOSED,
+                  "the connection was closed, and the peer did not wait for the answer");
         p->error.close_code = p->recv_code;
         p->error.by_peer = p->by_peer;
     }
@@ -105,7 +106,8 @@ void proto_goodbye(thrum_proto *p, uint16_t code)
     (void)control_send_close(p, code, (thrum_slice){NULL, 0});
 }
 
-/* ---- making ------------------------------------------------------------------------------------------------------ */
+/* ---- making
+ * ------------------------------------------------------------------------------------------------------ */
 
 static thrum_time deadline_of(thrum_time now, int64_t ms)
 {
@@ -147,8 +149,8 @@ static thrum_status check_host(thrum_proto **out, const thrum_host *h, thrum_err
     return THRUM_OK;
 }
 
-thrum_status proto_new_client(thrum_proto **out, const char *url, const struct settings *s, const thrum_host *h,
-                              thrum_time now, thrum_error *err)
+thrum_status proto_new_client(thrum_proto **out, const char *url, const struct settings *s,
+                              const thrum_host *h, thrum_time now, thrum_error *err)
 {
     thrum_proto *p = make(s, h, false, now);
     *out = NULL;
@@ -192,8 +194,8 @@ static thrum_status adopt(thrum_proto **out, struct settings *s, thrum_status st
     return st;
 }
 
-thrum_status thrum_proto_client(thrum_proto **out, const char *url, const thrum_client_options *o, const thrum_host *h,
-                                thrum_time now, thrum_error *err)
+thrum_status thrum_proto_client(thrum_proto **out, const char *url, const thrum_client_options *o,
+                                const thrum_host *h, thrum_time now, thrum_error *err)
 {
     thrum_status st = check_host(out, h, err);
     struct settings *s = st == THRUM_OK ? own_settings(err) : NULL;
@@ -205,8 +207,8 @@ thrum_status thrum_proto_client(thrum_proto **out, const char *url, const thrum_
     return adopt(out, s, st);
 }
 
-thrum_status thrum_proto_server(thrum_proto **out, const thrum_server_options *o, const thrum_host *h, thrum_time now,
-                                thrum_error *err)
+thrum_status thrum_proto_server(thrum_proto **out, const thrum_server_options *o, const thrum_host *h,
+                                thrum_time now, thrum_error *err)
 {
     thrum_status st = check_host(out, h, err);
     struct settings *s = st == THRUM_OK ? own_settings(err) : NULL;
@@ -241,7 +243,8 @@ void thrum_proto_free(thrum_proto *p)
     mem_free(p);
 }
 
-/* ---- door 1 ------------------------------------------------------------------------------------------------------ */
+/* ---- door 1
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void refuse_head(thrum_proto *p, enum http1_result r, const char *why)
 {
@@ -281,7 +284,8 @@ static size_t feed_head(thrum_proto *p, const uint8_t *d, size_t n)
 static void feed_behind(thrum_proto *p, const uint8_t *d, size_t n)
 {
     if (buf_append(&p->behind, d, n) != THRUM_OK)
-        proto_cut(p, THRUM_E_HANDSHAKE, 0, "the client sent too much before its handshake was answered", p->now);
+        proto_cut(p, THRUM_E_HANDSHAKE, 0, "the client sent too much before its handshake was answered",
+                  p->now);
 }
 
 static void feed_some(thrum_proto *p, uint8_t *d, size_t n)
@@ -352,13 +356,15 @@ thrum_status thrum_proto_in_end(thrum_proto *p, int os_errno, thrum_time now)
         p->error.close_code = 1006;
         p->error.by_peer = 1;
     }
-    /* Our answer to its Close may still be on its way; a peer that has only shut its sending side reads it. */
+    /* Our answer to its Close may still be on its way; a peer that has only shut its sending side reads it.
+     */
     if (os_errno || (!closed && !p->http_answered) || list_empty(&p->out))
         proto_end(p);
     return proto_status(p);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------ */
+/* ---- asking
+ * ------------------------------------------------------------------------------------------------------ */
 
 unsigned thrum_proto_flags(const thrum_proto *p)
 {
@@ -367,7 +373,8 @@ unsigned thrum_proto_flags(const thrum_proto *p)
         return f | THRUM_ENDED;
     bool out = !list_empty(&p->out);
     f |= out ? THRUM_WANT_OUT : 0u;
-    if (!p->in_ended && (!p->paused || p->state != THRUM_OPEN)) /* in closing, the peer's Close is looked for */
+    if (!p->in_ended &&
+        (!p->paused || p->state != THRUM_OPEN)) /* in closing, the peer's Close is looked for */
         f |= THRUM_WANT_IN;
     if (p->state == THRUM_OPEN && p->pending < p->set->send_high)
         f |= THRUM_MAY_SEND;

@@ -1,42 +1,46 @@
-/* proto.h: what conn may ask of the core beyond include/thrum/proto.h. Same rules: no I/O, no clock, no lock, no
- * thread; memory through base/mem.h. */
+/* proto.h: what conn may ask of the core beyond include/thrum/proto.h. Same rules: no I/O, no clock, no lock,
+ * no thread; memory through base/mem.h. */
 #ifndef PROTO_PROTO_H
 #define PROTO_PROTO_H
 
+#include "proto/settings.h"
 #include <stdatomic.h>
 #include <thrum/proto.h>
 #include <thrum/stats.h>
-#include "proto/settings.h"
 
-/* The same as thrum_proto_client/_server with settings that are shared and outlive the proto. `defer`: a server's
- * callbacks are not run inside feed; the proto stops at proto_asks() until proto_answer(). */
-thrum_status proto_new_client(thrum_proto **out, const char *url, const struct settings *s, const thrum_host *h,
-                              thrum_time now, thrum_error *err);
+/* The same as thrum_proto_client/_server with settings that are shared and outlive the proto. `defer`: a
+ * server's callbacks are not run inside feed; the proto stops at proto_asks() until proto_answer(). */
+thrum_status proto_new_client(thrum_proto **out, const char *url, const struct settings *s,
+                              const thrum_host *h, thrum_time now, thrum_error *err);
 thrum_status proto_new_server(thrum_proto **out, const struct settings *s, const thrum_host *h, bool defer,
                               thrum_time now, thrum_error *err);
 
-/* ---- server: the decision, outside of any lock ---------------------------------------------------------- */
+/* ---- server: the decision, outside of any lock ----------------------------------------------------------
+ */
 /* The request that waits for a decision, or NULL. It does not change until proto_answer or proto_refuse. */
 const thrum_request *proto_asks(const thrum_proto *p);
-/* Runs on_request and on_subprotocol of the settings; touches nothing but the request (read) and its own result. */
+/* Runs on_request and on_subprotocol of the settings; touches nothing but the request (read) and its own
+ * result. */
 struct decision {
-    int status;          /* 0 or 101: go on; else the HTTP answer */
-    int subprotocol;     /* index into the offered ones; -1 none */
+    int status;                /* 0 or 101: go on; else the HTTP answer */
+    int subprotocol;           /* index into the offered ones; -1 none */
     struct thrum_reply *reply; /* header fields and body; owned */
 };
 thrum_status proto_decide(const thrum_request *r, const struct settings *s, struct decision *d);
 /* Takes d->reply. Then feeds what the client had sent behind its request. */
 thrum_status proto_answer(thrum_proto *p, struct decision *d, thrum_time now);
 void decision_free(struct decision *d); /* fine after proto_answer */
-/* Answers a handshake that is not done, however far it came, with a plain HTTP status, and ends. E_STATE once open
- * or where an answer is on its way already. */
+/* Answers a handshake that is not done, however far it came, with a plain HTTP status, and ends. E_STATE once
+ * open or where an answer is on its way already. */
 thrum_status proto_refuse(thrum_proto *p, int status, thrum_time now);
 
-/* ---- sending without a copy ------------------------------------------------------------------------------ */
-/* Queues one frame of data whose payload stays in the caller's memory until proto_settle: door 2 shows it from
- * there (a client's is masked piece by piece, at most 64 KiB at a time, into memory of the proto's). Only one such
- * frame at a time: the caller holds the turn to send. UTF-8 is checked before anything is queued. Payloads up to
- * PROTO_COPY_MAX are copied, and then nothing is borrowed. Errors as thrum_proto_send. */
+/* ---- sending without a copy ------------------------------------------------------------------------------
+ */
+/* Queues one frame of data whose payload stays in the caller's memory until proto_settle: door 2 shows it
+ * from there (a client's is masked piece by piece, at most 64 KiB at a time, into memory of the proto's).
+ * Only one such frame at a time: the caller holds the turn to send. UTF-8 is checked before anything is
+ * queued. Payloads up to PROTO_COPY_MAX are copied, and then nothing is borrowed. Errors as thrum_proto_send.
+ */
 enum { PROTO_COPY_MAX = 1024 };
 thrum_status proto_send_borrow(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last);
 enum proto_borrow {
@@ -44,11 +48,12 @@ enum proto_borrow {
     PROTO_BORROW_FRESH, /* not a byte of its frame has been shown as written */
     PROTO_BORROW_BEGUN
 };
-/* Also right for a copied small frame: FRESH until its first byte is written, NONE when all of it is written. */
+/* Also right for a copied small frame: FRESH until its first byte is written, NONE when all of it is written.
+ */
 enum proto_borrow proto_borrowed(const thrum_proto *p);
-/* The caller leaves: a FRESH frame is taken back (returns FRESH; the message, if it was its first fragment, never
- * was); of a BEGUN one the rest is copied and will be written (returns BEGUN; with no memory for it the connection
- * fails with E_MEMORY). Afterwards the caller's memory is not touched again. */
+/* The caller leaves: a FRESH frame is taken back (returns FRESH; the message, if it was its first fragment,
+ * never was); of a BEGUN one the rest is copied and will be written (returns BEGUN; with no memory for it the
+ * connection fails with E_MEMORY). Afterwards the caller's memory is not touched again. */
 enum proto_borrow proto_settle(thrum_proto *p);
 
 /* A frame encoded once for many connections (server role: unmasked). */
@@ -61,31 +66,36 @@ struct shared {
 };
 struct shared *shared_new(thrum_kind k, thrum_slice payload); /* NULL: no memory; refs 1 */
 void shared_drop(struct shared *s);
-/* Queues it by reference. E_FULL when proto_pending() is at send_high, E_STATE in mid-message or for a client. */
+/* Queues it by reference. E_FULL when proto_pending() is at send_high, E_STATE in mid-message or for a
+ * client. */
 thrum_status proto_send_shared(thrum_proto *p, struct shared *s);
 
-/* ---- the end --------------------------------------------------------------------------------------------- */
-/* For the end of the program: what has not begun to be written is dropped, and Close goes behind what has. Nothing
- * is queued when a Close was sent already or the handshake is not done. */
+/* ---- the end ---------------------------------------------------------------------------------------------
+ */
+/* For the end of the program: what has not begun to be written is dropped, and Close goes behind what has.
+ * Nothing is queued when a Close was sent already or the handshake is not done. */
 void proto_goodbye(thrum_proto *p, uint16_t code);
-/* Ends the connection here and now with this error; queues nothing, drops what is queued. First failure wins. */
+/* Ends the connection here and now with this error; queues nothing, drops what is queued. First failure wins.
+ */
 void proto_cut(thrum_proto *p, thrum_status s, int os_errno, const char *text, thrum_time now);
 
-/* Nothing can be written any more. With the peer's Close here that is an end like others: it does not wait for ours. */
+/* Nothing can be written any more. With the peer's Close here that is an end like others: it does not wait
+ * for ours. */
 void proto_out_end(thrum_proto *p, int os_errno, thrum_time now);
 
-/* ---- ask ------------------------------------------------------------------------------------------------- */
+/* ---- ask -------------------------------------------------------------------------------------------------
+ */
 const struct settings *proto_settings(const thrum_proto *p);
-size_t proto_pending(const thrum_proto *p); /* bytes queued for the wire, borrowed ones included */
-bool proto_in_parts(const thrum_proto *p);  /* a message is being taken with thrum_proto_event_part */
+size_t proto_pending(const thrum_proto *p);     /* bytes queued for the wire, borrowed ones included */
+bool proto_in_parts(const thrum_proto *p);      /* a message is being taken with thrum_proto_event_part */
 bool proto_sending_parts(const thrum_proto *p); /* a fragmented message of ours is not finished */
 /* Something to take: an event for thrum_proto_event; with parts, also bytes of an unfinished message. */
 bool proto_has_event(const thrum_proto *p, bool parts);
-bool proto_paused(const thrum_proto *p);    /* at or over the water mark */
+bool proto_paused(const thrum_proto *p); /* at or over the water mark */
 /* A call waits for a message: then the bytes of an unfinished one do not make the reading pause. */
 void proto_set_taker(thrum_proto *p, bool taker);
 void proto_stats(const thrum_proto *p, thrum_stats *out); /* all fields */
-thrum_status proto_status(const thrum_proto *p); /* of thrum_proto_error, without the rest */
-int64_t proto_latency(const thrum_proto *p); /* nanoseconds; -1 */
+thrum_status proto_status(const thrum_proto *p);          /* of thrum_proto_error, without the rest */
+int64_t proto_latency(const thrum_proto *p);              /* nanoseconds; -1 */
 
 #endif

@@ -58,12 +58,12 @@ struct thrum_proto {
     thrum_time now;
     /* the opening handshake */
     struct http1_scan scan;
-    struct buf head;   /* of the peer, as it came; a client's answer body behind it */
-    struct buf behind; /* what came behind a request that is being decided */
-    struct http1_head *parsed; /* slices into head; until the handshake is done */
+    struct buf head;               /* of the peer, as it came; a client's answer body behind it */
+    struct buf behind;             /* what came behind a request that is being decided */
+    struct http1_head *parsed;     /* slices into head; until the handshake is done */
     struct thrum_request *request; /* the peer's head, parsed: a server's request, a client's response */
     char *key, *subprotocol, *target;
-    int skipped;      /* 1xx answers */
+    int skipped; /* 1xx answers */
     uint64_t body_left;
     bool body_known, http_answered;
     thrum_time open_by;
@@ -108,7 +108,8 @@ struct thrum_proto {
 
 /* proto.c */
 void proto_set_state(thrum_proto *p, thrum_state s, const char *why);
-/* The one way to fail: keeps the first error, sends Close with the code where that is possible, ends reading. */
+/* The one way to fail: keeps the first error, sends Close with the code where that is possible, ends reading.
+ */
 void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, ...) THRUM_PRINTF(4, 5);
 void proto_end(thrum_proto *p); /* the stream can be closed */
 /* open_client.c, open_server.c, answer.c */
@@ -125,8 +126,9 @@ const char *request_field(const thrum_request *r, const char *name, size_t n);
 /* negotiate.c */
 const char *negotiate_origin(const thrum_proto *p); /* NULL: allowed; else why not */
 const char *negotiate_host(const thrum_proto *p);
-bool negotiate_offers(const thrum_proto *p);          /* a server: false: malformed extension offers */
-const char *negotiate_answer(const thrum_proto *p);   /* a client: what is wrong with the extensions answered, or NULL */
+bool negotiate_offers(const thrum_proto *p); /* a server: false: malformed extension offers */
+const char *
+negotiate_answer(const thrum_proto *p); /* a client: what is wrong with the extensions answered, or NULL */
 const char *negotiate_chosen(thrum_proto *p, const char **chosen);
 int negotiate_subprotocol(const thrum_request *r, const struct settings *s);
 /* assemble.c */

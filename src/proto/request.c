@@ -1,10 +1,11 @@
-/* request.c: the peer's head as the user sees it: texts that end in NUL; and the reply that a callback makes. */
-#include <string.h>
+/* request.c: the peer's head as the user sees it: texts that end in NUL; and the reply that a callback makes.
+ */
 #include "base/mem.h"
 #include "base/text.h"
 #include "proto/proto_int.h"
 #include "proto/reply_int.h"
 #include "wire/field.h"
+#include <string.h>
 
 static char *put(char **at, thrum_slice s)
 {
@@ -107,7 +108,9 @@ const char *thrum_request_peer(const thrum_request *r)
     return r ? r->peer : "";
 }
 
-/* ---- reply --------------------------------------------------------------------------------------------------------- */
+/* ---- reply
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 struct thrum_reply *reply_new(void)
 {
@@ -129,8 +132,8 @@ void reply_free(struct thrum_reply *a)
 
 static bool is_ours(thrum_slice name)
 {
-    static const char *const names[] = {"Upgrade", "Connection", "Content-Length", "Transfer-Encoding", "Content-Type",
-                                        "Server"};
+    static const char *const names[] = {"Upgrade",           "Connection",   "Content-Length",
+                                        "Transfer-Encoding", "Content-Type", "Server"};
     static const char ws[] = "Sec-WebSocket-";
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (field_equal_case(name, names[i]))

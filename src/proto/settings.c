@@ -1,11 +1,11 @@
-/* settings.c: options to settings. A struct of options may be older or newer than this library: what it has in common is
- * read, what is missing is zero, and zero is the default. */
+/* settings.c: options to settings. A struct of options may be older or newer than this library: what it has
+ * in common is read, what is missing is zero, and zero is the default. */
 #include "proto/settings.h"
-#include <string.h>
 #include "base/mem.h"
 #include "base/text.h"
 #include "wire/field.h"
 #include "wire/uri.h"
+#include <string.h>
 
 #define MIB (UINT64_C(1) << 20)
 enum { LIST_MAX = 1024 };
@@ -38,7 +38,8 @@ static thrum_status read_options(void *to, size_t own, const void *o, thrum_erro
         return THRUM_OK;
     memcpy(&size, o, sizeof size);
     if (size < 2 * sizeof size || size % 8 != 0)
-        return error_set(err, THRUM_E_ARGUMENT, "the options' .size is %zu: set it to sizeof the struct", size);
+        return error_set(err, THRUM_E_ARGUMENT, "the options' .size is %zu: set it to sizeof the struct",
+                         size);
     const uint8_t *b = o;
     for (size_t i = own; i < size; i++)
         if (b[i] != 0)
@@ -48,7 +49,8 @@ static thrum_status read_options(void *to, size_t own, const void *o, thrum_erro
     return THRUM_OK;
 }
 
-/* ---- lists of strings ---------------------------------------------------------------------------------------------- */
+/* ---- lists of strings
+ * ---------------------------------------------------------------------------------------------- */
 
 static void list_free(char **v)
 {
@@ -75,7 +77,8 @@ static thrum_status copy_list(char ***out, const char *const *in, const char *na
     if (!in)
         return THRUM_OK;
     if (n > LIST_MAX)
-        return error_set(err, THRUM_E_ARGUMENT, ".%s has over %d entries: is NULL at its end?", name, LIST_MAX);
+        return error_set(err, THRUM_E_ARGUMENT, ".%s has over %d entries: is NULL at its end?", name,
+                         LIST_MAX);
     char **v = *out = list_new(n);
     if (!v)
         return no_memory(err);
@@ -85,7 +88,8 @@ static thrum_status copy_list(char ***out, const char *const *in, const char *na
     return THRUM_OK;
 }
 
-static thrum_status copy_value(char **out, const char *in, const char *none, const char *name, thrum_error *err)
+static thrum_status copy_value(char **out, const char *in, const char *none, const char *name,
+                               thrum_error *err)
 {
     const char *s = in ? in : none;
     if (!s || !*s)
@@ -112,7 +116,8 @@ static thrum_status split_subprotocols(char ***out, const char *text, thrum_erro
     rest = field_text(text);
     for (size_t i = 0; field_list_next(&rest, &item); i++) {
         if (!field_is_token(item))
-            return error_set(err, THRUM_E_ARGUMENT, ".subprotocols must be tokens with commas between: \"%s\"", text);
+            return error_set(err, THRUM_E_ARGUMENT,
+                             ".subprotocols must be tokens with commas between: \"%s\"", text);
         for (size_t k = 0; k < i; k++)
             if (field_equal(item, v[k]))
                 return error_set(err, THRUM_E_ARGUMENT, ".subprotocols names \"%s\" twice", v[k]);
@@ -122,11 +127,12 @@ static thrum_status split_subprotocols(char ***out, const char *text, thrum_erro
     return THRUM_OK;
 }
 
-/* The handshake's own fields, and those that would change how the message is framed, are not the user's to set. */
+/* The handshake's own fields, and those that would change how the message is framed, are not the user's to
+ * set. */
 static bool is_reserved(const char *name)
 {
-    static const char *const names[] = {"Host", "Upgrade", "Connection", "Content-Length", "Transfer-Encoding", "Origin",
-                                        "User-Agent"};
+    static const char *const names[] = {
+        "Host", "Upgrade", "Connection", "Content-Length", "Transfer-Encoding", "Origin", "User-Agent"};
     static const char ws[] = "Sec-WebSocket-";
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (field_equal_case(field_text(name), names[i]))
@@ -139,24 +145,28 @@ static thrum_status check_headers(char **v, thrum_error *err)
 {
     for (size_t i = 0; v && v[i]; i += 2) {
         if (!field_is_token(field_text(v[i])))
-            return error_set(err, THRUM_E_ARGUMENT, ".headers: a name is not a token (RFC 9110 section 5.6.2)");
+            return error_set(err, THRUM_E_ARGUMENT,
+                             ".headers: a name is not a token (RFC 9110 section 5.6.2)");
         if (is_reserved(v[i]))
-            return error_set(err, THRUM_E_ARGUMENT, ".headers: %s is set by the handshake itself or by an option",
-                             v[i]);
+            return error_set(err, THRUM_E_ARGUMENT,
+                             ".headers: %s is set by the handshake itself or by an option", v[i]);
         if (!v[i + 1])
             return error_set(err, THRUM_E_ARGUMENT, ".headers: %s has no value", v[i]);
         if (!field_is_value(field_text(v[i + 1])))
-            return error_set(err, THRUM_E_ARGUMENT, ".headers: the value of %s has a control character", v[i]);
+            return error_set(err, THRUM_E_ARGUMENT, ".headers: the value of %s has a control character",
+                             v[i]);
     }
     return THRUM_OK;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------------------- */
+/* ---- numbers
+ * ------------------------------------------------------------------------------------------------------- */
 
 static thrum_status span(int64_t *out, int64_t in, int64_t none, const char *name, thrum_error *err)
 {
     if (in < 0 && in != THRUM_FOREVER)
-        return error_set(err, THRUM_E_ARGUMENT, ".%s is %lld: milliseconds, or THRUM_FOREVER", name, (long long)in);
+        return error_set(err, THRUM_E_ARGUMENT, ".%s is %lld: milliseconds, or THRUM_FOREVER", name,
+                         (long long)in);
     *out = in ? in : none;
     return THRUM_OK;
 }
@@ -171,11 +181,11 @@ struct common { /* what both structs of options have */
     uint64_t max_message, max_frame, max_fragments, recv_high, recv_low, send_high, spin_us;
     thrum_switch interruptible, attended;
 };
-#define COMMON(o)                                                                                                \
-    {                                                                                                            \
-        (o).open_timeout, (o).close_timeout, (o).send_timeout, (o).ping_interval, (o).ping_timeout,              \
-            (o).max_message, (o).max_frame, (o).max_fragments, (o).recv_high, (o).recv_low, (o).send_high,       \
-            (o).spin_us, (o).interruptible, (o).attended                                                         \
+#define COMMON(o)                                                                                            \
+    {                                                                                                        \
+        (o).open_timeout, (o).close_timeout, (o).send_timeout, (o).ping_interval, (o).ping_timeout,          \
+            (o).max_message, (o).max_frame, (o).max_fragments, (o).recv_high, (o).recv_low, (o).send_high,   \
+            (o).spin_us, (o).interruptible, (o).attended                                                     \
     }
 
 static thrum_status common(struct settings *s, const struct common *o, thrum_error *err)
@@ -188,7 +198,8 @@ static thrum_status common(struct settings *s, const struct common *o, thrum_err
     if (st != THRUM_OK)
         return st;
     if (!is_switch(o->interruptible) || !is_switch(o->attended))
-        return error_set(err, THRUM_E_ARGUMENT, ".interruptible and .attended are THRUM_DEFAULT, THRUM_ON or THRUM_OFF");
+        return error_set(err, THRUM_E_ARGUMENT,
+                         ".interruptible and .attended are THRUM_DEFAULT, THRUM_ON or THRUM_OFF");
     s->max_message = o->max_message ? o->max_message : MIB;
     s->max_frame = o->max_frame ? o->max_frame : s->max_message;
     s->max_fragments = o->max_fragments ? o->max_fragments : 65536;
@@ -201,7 +212,8 @@ static thrum_status common(struct settings *s, const struct common *o, thrum_err
     s->send_high = o->send_high ? o->send_high : MIB;
     s->spin_us = o->spin_us;
     if (s->spin_us > 1000000)
-        return error_set(err, THRUM_E_ARGUMENT, ".spin_us is over 1,000,000: that is a second of a busy processor");
+        return error_set(err, THRUM_E_ARGUMENT,
+                         ".spin_us is over 1,000,000: that is a second of a busy processor");
     s->interruptible = o->interruptible == THRUM_ON;
     s->attended = o->attended;
     return THRUM_OK;
@@ -231,11 +243,12 @@ static thrum_status check_lists(const struct settings *s, thrum_error *err)
     for (size_t i = 0; s->origins && s->origins[i]; i++)
         if (strcmp(s->origins[i], "*") != 0 && strcmp(s->origins[i], "null") != 0 &&
             !uri_is_origin(field_text(s->origins[i]), NULL, NULL, NULL))
-            return error_set(err, THRUM_E_ARGUMENT, ".origins: \"%s\" is not an origin such as https://example.org",
-                             s->origins[i]);
+            return error_set(err, THRUM_E_ARGUMENT,
+                             ".origins: \"%s\" is not an origin such as https://example.org", s->origins[i]);
     for (size_t i = 0; s->hosts && s->hosts[i]; i++)
         if (!uri_is_host(field_text(s->hosts[i]), NULL, NULL))
-            return error_set(err, THRUM_E_ARGUMENT, ".hosts: \"%s\" is not a host such as example.org", s->hosts[i]);
+            return error_set(err, THRUM_E_ARGUMENT, ".hosts: \"%s\" is not a host such as example.org",
+                             s->hosts[i]);
     return THRUM_OK;
 }
 

@@ -1,4 +1,5 @@
-/* settings.h: the options of a client or server, normalised once: defaults filled in, strings and lists copied. */
+/* settings.h: the options of a client or server, normalised once: defaults filled in, strings and lists
+ * copied. */
 #ifndef PROTO_SETTINGS_H
 #define PROTO_SETTINGS_H
 
@@ -30,9 +31,9 @@ struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT6
     void *arg;
 };
 
-/* Check and copy; on failure nothing is kept and *err says which option is wrong and what it may be. o may be NULL.
- * Reads min(o->size, own size); what lies beyond the own size must be zero, else E_TOO_NEW; a size that is not a
- * multiple of 8, or is smaller than the first field, is E_ARGUMENT. */
+/* Check and copy; on failure nothing is kept and *err says which option is wrong and what it may be. o may be
+ * NULL. Reads min(o->size, own size); what lies beyond the own size must be zero, else E_TOO_NEW; a size that
+ * is not a multiple of 8, or is smaller than the first field, is E_ARGUMENT. */
 thrum_status settings_client(struct settings *s, const thrum_client_options *o, thrum_error *err);
 thrum_status settings_server(struct settings *s, const thrum_server_options *o, thrum_error *err);
 void settings_free(struct settings *s);

@@ -1,8 +1,15 @@
-/* block_test.h: what the tests of the blocking front share: pairs of connections, hand-made peers, waiting for a state of
- * another thread by looking at it under the lock that guards it. */
+/* block_test.h: what the tests of the blocking front share: pairs of connections, hand-made peers, waiting
+ * for a state of another thread by looking at it under the lock that guards it. */
 #ifndef TESTS_BLOCK_TEST_H
 #define TESTS_BLOCK_TEST_H
 
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/sha1.h"
+#include "block/block.h"
+#include "lib/fault.h"
+#include "lib/peer.h"
+#include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -13,40 +20,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-#include <cmocka.h>
 #include <thrum/server.h>
 #include <thrum/stats.h>
 #include <thrum/thrum.h>
-#include "base/base64.h"
-#include "base/clock.h"
-#include "base/sha1.h"
-#include "block/block.h"
-#include "lib/fault.h"
-#include "lib/peer.h"
+#include <time.h>
+#include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__)
-/* A forked child here starts threads, which ThreadSanitizer refuses unless told. */
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-    return "die_after_fork=0";
-}
-#endif
-
-#define assert_status(call, want)                                                                                \
-    do {                                                                                                         \
-        thrum_status got_ = (call);                                                                              \
-        if (got_ != (want))                                                                                      \
-            fail_msg("%s: %s, not %s", #call, thrum_status_name(got_), thrum_status_name(want));                 \
+#define assert_status(call, want)                                                                            \
+    do {                                                                                                     \
+        thrum_status got_ = (call);                                                                          \
+        if (got_ != (want))                                                                                  \
+            fail_msg("%s: %s, not %s", #call, thrum_status_name(got_), thrum_status_name(want));             \
     } while (0)
 
 /* Spins, giving the processor away, until a condition holds; the test's own time limit bounds it. */
-#define await(cond)                                                                                              \
-    do {                                                                                                         \
-        while (!(cond))                                                                                          \
-            sched_yield();                                                                                       \
+#define await(cond)                                                                                          \
+    do {                                                                                                     \
+        while (!(cond))                                                                                      \
+            sched_yield();                                                                                   \
     } while (0)
 
 /* Is a call waiting in its poll for this, or for anything (want 0)? */
@@ -54,8 +45,7 @@ static inline bool is_waiting(thrum_conn *c, unsigned want)
 {
     bool found = false;
     lock_take(&c->lock);
-    list_each(l, &block_of(c)->waiters)
-    {
+    list_each (l, &block_of(c)->waiters) {
         struct call *k = list_of(l, struct call, link);
         found |= want == 0 || k->want == want;
     }
@@ -63,8 +53,8 @@ static inline bool is_waiting(thrum_conn *c, unsigned want)
     return found;
 }
 
-/* Small, but not the least that TCP takes: under that, its segments over loopback do not fit and are dropped, and every
- * message waits for a retransmission. */
+/* Small, but not the least that TCP takes: under that, its segments over loopback do not fit and are dropped,
+ * and every message waits for a retransmission. */
 static inline bool small_buffers(int fd, int family)
 {
     int n = 32 * 1024;
@@ -161,7 +151,8 @@ static inline thrum_conn *raw_client(struct peer *p, int family, bool small, con
         fail_msg("connect: %s", err.text);
     return c;
 }
-/* The peer's next frame: opcode with FIN bit, payload unmasked into out (cap bytes); returns the payload's length. */
+/* The peer's next frame: opcode with FIN bit, payload unmasked into out (cap bytes); returns the payload's
+ * length. */
 static inline size_t raw_frame(struct peer *p, uint8_t *first, uint8_t *out, size_t cap)
 {
     uint8_t h[2], ext[8], key[4] = {0};

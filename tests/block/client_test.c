@@ -19,7 +19,8 @@ static void test_urls(void **state)
     (void)state;
     thrum_error e;
     thrum_conn *warm;
-    assert_status(thrum_connect(&warm, "ws://127.0.0.1:1/", NULL, &e), THRUM_E_CONNECT); /* what is kept per thread */
+    assert_status(thrum_connect(&warm, "ws://127.0.0.1:1/", NULL, &e),
+                  THRUM_E_CONNECT); /* what is kept per thread */
     refused(NULL, NULL, THRUM_E_ARGUMENT, "NULL");
     refused("", NULL, THRUM_E_ARGUMENT, "ws://");
     refused("http://localhost/", NULL, THRUM_E_ARGUMENT, "ws://");
@@ -137,7 +138,8 @@ static void test_what_the_server_sees(void **state)
     struct pair p;
     const char *const headers[] = {"X-One", "1", "X-Two", "2", NULL};
     (void)state;
-    pair_open(&p, AF_UNIX, false, THRUM_CLIENT(.headers = headers, .user_agent = "test", .subprotocols = "b, a"),
+    pair_open(&p, AF_UNIX, false,
+              THRUM_CLIENT(.headers = headers, .user_agent = "test", .subprotocols = "b, a"),
               THRUM_SERVER(.subprotocols = "a"));
     assert_string_equal(thrum_conn_header(p.server, "x-two", 0), "2");
     assert_string_equal(thrum_conn_header(p.server, "User-Agent", 0), "test");

@@ -48,7 +48,8 @@ static void test_text_must_be_utf8(void **state)
     assert_status(thrum_send(p.client, THRUM_TEXT, "a\xff", 2), THRUM_E_UTF8);
     assert_status(thrum_send(p.client, THRUM_TEXT, "\xc3", 1), THRUM_E_UTF8);
     assert_status(thrum_send_part(p.client, THRUM_TEXT, "\xc3", 1, false), THRUM_OK);
-    assert_status(thrum_send_part(p.client, THRUM_TEXT, "", 0, true), THRUM_E_UTF8); /* it may not end there */
+    assert_status(thrum_send_part(p.client, THRUM_TEXT, "", 0, true),
+                  THRUM_E_UTF8); /* it may not end there */
     assert_status(thrum_send_part(p.client, THRUM_TEXT, "\xa9", 1, true), THRUM_OK);
     expect(p.server, "\xc3\xa9", 2);
     assert_status(thrum_recv(p.server, &m, 0), THRUM_E_TIMEOUT); /* nothing of the bad ones was sent */
@@ -57,7 +58,8 @@ static void test_text_must_be_utf8(void **state)
 /* Every size around the three length forms and the border between copied and lent frames, both ways. */
 static void test_sizes(void **state)
 {
-    static const size_t sizes[] = {0, 1, 125, 126, 127, 1023, 1024, 1025, 65535, 65536, 65537, 200000, 1 << 20};
+    static const size_t sizes[] = {0,    1,     125,   126,   127,    1023,   1024,
+                                   1025, 65535, 65536, 65537, 200000, 1 << 20};
     uint8_t *data = malloc(1 << 20);
     (void)state;
     for (size_t i = 0; i < 1 << 20; i++)
@@ -114,7 +116,8 @@ static void test_parts_hold_the_turn(void **state)
     assert_status(thrum_send_part(p.client, THRUM_BINARY, "b", 1, true), THRUM_E_STATE);
     pthread_create(&t, NULL, send_other, &j);
     await(is_waiting(p.client, WANT_TURN));
-    assert_status(thrum_ping(p.client, "between", 7, PEER_MS), THRUM_OK); /* the other side's warden answers */
+    assert_status(thrum_ping(p.client, "between", 7, PEER_MS),
+                  THRUM_OK); /* the other side's warden answers */
     assert_status(thrum_send_part(p.client, THRUM_TEXT, "b", 1, true), THRUM_OK);
     pthread_join(t, NULL);
     assert_status(j.status, THRUM_OK);
@@ -188,9 +191,14 @@ static void test_after_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EACH(test_arguments),          EACH(test_text_must_be_utf8), EACH(test_sizes),
-        EACH(test_gathered),           EACH(test_parts_hold_the_turn), EACH(test_ping),
-        EACH(test_after_close),        cmocka_unit_test(test_turn_times_out),
+        EACH(test_arguments),
+        EACH(test_text_must_be_utf8),
+        EACH(test_sizes),
+        EACH(test_gathered),
+        EACH(test_parts_hold_the_turn),
+        EACH(test_ping),
+        EACH(test_after_close),
+        cmocka_unit_test(test_turn_times_out),
         cmocka_unit_test(test_ping_without_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

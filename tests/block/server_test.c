@@ -1,9 +1,9 @@
 /* server_test.c: listening, refusing, limits, draining. */
+#include "base/sys.h"
+#include "block/server.h"
+#include "block_test.h"
 #include <errno.h>
 #include <sys/stat.h>
-#include "base/sys.h"
-#include "block_test.h"
-#include "block/server.h"
 
 static _Atomic int handlers;
 
@@ -137,15 +137,15 @@ static int health(const thrum_request *r, thrum_reply *a, void *arg)
     return 200;
 }
 
-#define WS "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+#define WS  "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 static void test_refusals(void **state)
 {
     const char *const origins[] = {"https://good.test", NULL}, *const hosts[] = {"h.test", NULL};
     (void)state;
-    thrum_server *s = serve("ws://127.0.0.1:0/",
-                            THRUM_SERVER(.serve = echo, .on_request = health, .origins = origins, .hosts = hosts));
+    thrum_server *s = serve("ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo, .on_request = health,
+                                                              .origins = origins, .hosts = hosts));
     ask(s, "GET / HTTP/1.1\r\nHost: h.test\r\n\r\n", "426", "Upgrade: websocket");
     ask(s, "POST / HTTP/1.1\r\nHost: h.test\r\n" WS KEY "\r\n", "405", "Allow: GET");
     ask(s, "GET / HTTP/1.1\r\n" WS KEY "\r\n", "400", "Host");
@@ -236,9 +236,9 @@ static int failing_accept(int fd, struct sockaddr *a, socklen_t *n, int flags)
 static void test_accept_failing_neither_spins_nor_stops(void **state)
 {
     (void)state;
+    sys.accept4 = failing_accept; /* before the accepting thread reads the table */
     thrum_server *s = serve("ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo));
     failing = 3;
-    sys.accept4 = failing_accept;
     /* One connection may be accepted with the spare descriptor and closed, so that the queue moves. */
     thrum_conn *c;
     while (failing > 0 && thrum_connect(&c, thrum_server_url(s), NULL, NULL) == THRUM_OK)
@@ -246,8 +246,9 @@ static void test_accept_failing_neither_spins_nor_stops(void **state)
     echo_once(thrum_server_url(s));
     assert_int_equal(failing, 0);
     assert_true(accepts < 20);
-    sys.accept4 = sys_real.accept4;
     thrum_server_free(s);
+    assert_true(thread_library_settle(0, clock_after(clock_now(), PEER_MS)));
+    sys.accept4 = sys_real.accept4;
 }
 
 static void test_reuse_port(void **state)

@@ -1,9 +1,9 @@
-/* seven_test.c: seven things that the newest Python `websockets` gets wrong, measured, and thrum must not (issue 2 line
- * 5). (e), 1001 at exit, and more of (f), fork, are whole programs in tests/exit. */
+/* seven_test.c: seven things that the newest Python `websockets` gets wrong, measured, and thrum must not
+ * (issue 2 line 5). (e), 1001 at exit, and more of (f), fork, are whole programs in tests/exit. */
+#include "block_test.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include "block_test.h"
 
 /* ---- (a) full duplex, both sides sending and reading on other threads, tiny buffers ---- */
 enum { DUPLEX_MESSAGES = 3000, DUPLEX_SIZE = 700 };
@@ -65,7 +65,8 @@ static void test_a_full_duplex_unix(void **state)
     full_duplex(AF_UNIX);
 }
 
-/* The same with nobody reading on either side but the warden: the sends of one side wait until the other takes. */
+/* The same with nobody reading on either side but the warden: the sends of one side wait until the other
+ * takes. */
 static void test_a_both_send_then_both_read(void **state)
 {
     struct pair p;
@@ -344,9 +345,13 @@ static void test_f_fork(void **state)
                      thrum_recv(p.server, &m, 0) == THRUM_E_FORKED &&
                      thrum_close(p.client, 1000, NULL) == THRUM_E_FORKED;
         pair_free(&p);
+#ifndef __SANITIZE_THREAD__ /* which cannot start threads in a child of a program that had some */
         pair_open(&mine, AF_UNIX, false, NULL, NULL);
         right = right && thrum_send(mine.client, THRUM_TEXT, "own", 3) == THRUM_OK &&
                 thrum_recv(mine.server, &m, PEER_MS) == THRUM_OK;
+#else
+        (void)mine;
+#endif
         _exit(right ? 0 : 1);
     }
     int status;
@@ -377,12 +382,13 @@ static void test_g_slow_reader_lives(void **state)
     void *result;
     (void)state;
     /* A socket pair: on TCP a window that was shut may take longer to open again than these timeouts. */
-    pair_open(&p, AF_UNIX, true,
-              THRUM_CLIENT(.recv_high = 20000, .ping_interval = 50, .ping_timeout = 150, .attended = THRUM_ON),
-              THRUM_SERVER(.ping_interval = 50, .ping_timeout = 150, .attended = THRUM_ON));
+    pair_open(
+        &p, AF_UNIX, true,
+        THRUM_CLIENT(.recv_high = 20000, .ping_interval = 50, .ping_timeout = 150, .attended = THRUM_ON),
+        THRUM_SERVER(.ping_interval = 50, .ping_timeout = 150, .attended = THRUM_ON));
     pthread_create(&t, NULL, flood, p.server);
-    /* The client takes nothing while ten of its own heartbeats go out: many times what either side's keepalive
-     * allows a peer that is dead. */
+    /* The client takes nothing while ten of its own heartbeats go out: many times what either side's
+     * keepalive allows a peer that is dead. */
     await(counter(p.client, pongs_out) >= 10 || thrum_conn_state(p.client) != THRUM_OPEN);
     assert_int_equal(thrum_conn_state(p.client), THRUM_OPEN);
     for (int i = 0; i < 200; i++) {

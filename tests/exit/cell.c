@@ -1,8 +1,9 @@
-/* cell.c: one cell of the exit matrix: `cell ROLE MAKER USER STATE WAY URL FD`. It sets the situation up, writes one line
- * "ready THREADS NANOSECONDS" to FD, and takes the way out; what becomes of it is judged from outside (matrix.py).
+/* cell.c: one cell of the exit matrix: `cell ROLE MAKER USER STATE WAY URL FD`. It sets the situation up,
+ * writes one line "ready THREADS NANOSECONDS" to FD, and takes the way out; what becomes of it is judged from
+ * outside (matrix.py).
  *
- * ROLE client: a connection to URL. ROLE server: a server at ws://127.0.0.1:0/ (its URL is the line "url ..." before), whose
- * peer is the driver. Includes what a user would include, nothing else. */
+ * ROLE client: a connection to URL. ROLE server: a server at ws://127.0.0.1:0/ (its URL is the line "url ..."
+ * before), whose peer is the driver. Includes what a user would include, nothing else. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -10,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 #include <thrum/server.h>
 #include <thrum/stats.h>
 #include <thrum/thrum.h>
+#include <time.h>
+#include <unistd.h>
 
 static const char *role, *maker, *user, *state, *way, *url;
 static int report;
@@ -65,7 +66,8 @@ static void handler(thrum_conn *c, void *arg)
 static void make_client(void)
 {
     thrum_error e;
-    if (thrum_connect(&conn, url, THRUM_CLIENT(.close_timeout = 60000), &e) != THRUM_OK && !is(state, "connecting"))
+    if (thrum_connect(&conn, url, THRUM_CLIENT(.close_timeout = 60000), &e) != THRUM_OK &&
+        !is(state, "connecting"))
         broken(e.text);
 }
 
@@ -137,7 +139,8 @@ static void settle_in(void)
         broken("thread");
     thrum_stats s = {.size = sizeof s};
     uint64_t before = 1;
-    /* It is where it should be when nothing moves any more: a blocked send by its counter, the others after a moment. */
+    /* It is where it should be when nothing moves any more: a blocked send by its counter, the others after a
+     * moment. */
     for (int i = 0; is(state, "in-send") && i < 500; i++) {
         nap(20);
         if (thrum_conn_stats(conn, &s) == THRUM_OK && s.queued_out > 0 && s.wire_out == before)

@@ -1,12 +1,12 @@
-/* cell_dl.c: a program that opens libthrum.so by dlopen, connects, and unloads it with the connection open (contract E9: the
- * library stays mapped, and says goodbye at the end). `cell_dl LIBRARY URL FD`. */
+/* cell_dl.c: a program that opens libthrum.so by dlopen, connects, and unloads it with the connection open
+ * (contract E9: the library stays mapped, and says goodbye at the end). `cell_dl LIBRARY URL FD`. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <thrum/thrum.h>
 #include <time.h>
 #include <unistd.h>
-#include <thrum/thrum.h>
 
 int main(int argc, char **argv)
 {
@@ -31,7 +31,8 @@ int main(int argc, char **argv)
     int n = threads();
     if (dlclose(library) != 0)
         return 98;
-    nanosleep(&(struct timespec){.tv_nsec = 30 * 1000000}, NULL); /* its thread goes on in code that must be there */
+    nanosleep(&(struct timespec){.tv_nsec = 30 * 1000000},
+              NULL); /* its thread goes on in code that must be there */
     clock_gettime(CLOCK_MONOTONIC, &t);
     n = snprintf(line, sizeof line, "ready %d %lld\n", n, (long long)t.tv_sec * 1000000000 + t.tv_nsec);
     if (write(atoi(argv[3]), line, (size_t)n) != n)

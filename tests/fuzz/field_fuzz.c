@@ -1,7 +1,7 @@
-/* field_fuzz.c: any text as a list of extensions with parameters (RFC 6455 section 9.1): each member is inside the text,
- * and the walk ends. */
-#include <stdlib.h>
+/* field_fuzz.c: any text as a list of extensions with parameters (RFC 6455 section 9.1): each member is
+ * inside the text, and the walk ends. */
 #include "wire/field.h"
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

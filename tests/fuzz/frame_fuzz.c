@@ -1,5 +1,5 @@
-/* frame_fuzz.c: any bytes behind a good handshake, to a server and to a client, whole and in pieces. Byte 0 chooses the
- * role, bytes 1-4 the cuts. */
+/* frame_fuzz.c: any bytes behind a good handshake, to a server and to a client, whole and in pieces. Byte 0
+ * chooses the role, bytes 1-4 the cuts. */
 #include "fuzz/fuzz_proto.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

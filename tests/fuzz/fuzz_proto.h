@@ -1,15 +1,15 @@
-/* fuzz_proto.h: a proto driven by a fuzzer's bytes: what it says is kept as text, so that two ways of feeding the same
- * bytes can be compared. */
+/* fuzz_proto.h: a proto driven by a fuzzer's bytes: what it says is kept as text, so that two ways of feeding
+ * the same bytes can be compared. */
 #ifndef TESTS_FUZZ_PROTO_H
 #define TESTS_FUZZ_PROTO_H
 
+#include "base/base64.h"
+#include "base/sha1.h"
+#include "proto/proto.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <thrum/proto.h>
-#include "base/base64.h"
-#include "base/sha1.h"
-#include "proto/proto.h"
 
 enum { TRACE_MAX = 1 << 16 };
 
@@ -60,17 +60,17 @@ static inline void drain(struct driven *d)
 
 static inline void start(struct driven *d, bool server)
 {
-    /* Pings are counted, not traced: of their events, and of the answers, only the latest are kept, and how many that are
-     * depends on how often they are taken. */
+    /* Pings are counted, not traced: of their events, and of the answers, only the latest are kept, and how
+     * many that are depends on how often they are taken. */
     const thrum_host h = {.size = sizeof h,
                           .random = zero_random,
-                          .events = 1u << THRUM_EVENT_OPEN | 1u << THRUM_EVENT_MESSAGE | 1u << THRUM_EVENT_CLOSE |
-                                    1u << THRUM_EVENT_ENDED};
+                          .events = 1u << THRUM_EVENT_OPEN | 1u << THRUM_EVENT_MESSAGE |
+                                    1u << THRUM_EVENT_CLOSE | 1u << THRUM_EVENT_ENDED};
     *d = (struct driven){.trace = malloc(TRACE_MAX), .now = 1};
-    thrum_status s =
-        server ? thrum_proto_server(&d->p, THRUM_SERVER(.max_message = 100000), &h, d->now, NULL)
-               : thrum_proto_client(&d->p, "ws://fuzz.test/", THRUM_CLIENT(.max_message = 100000, .subprotocols = "a, b"),
-                                    &h, d->now, NULL);
+    thrum_status s = server ? thrum_proto_server(&d->p, THRUM_SERVER(.max_message = 100000), &h, d->now, NULL)
+                            : thrum_proto_client(&d->p, "ws://fuzz.test/",
+                                                 THRUM_CLIENT(.max_message = 100000, .subprotocols = "a, b"),
+                                                 &h, d->now, NULL);
     if (s != THRUM_OK || !d->trace)
         abort();
     d->trace[0] = '\0';
@@ -147,8 +147,9 @@ static inline void whole_and_cut(bool server, const char *before, const uint8_t 
 }
 
 /* The handshakes before the frames; a client's key is sixteen zero bytes here. */
-static const char request[] = "GET / HTTP/1.1\r\nHost: fuzz.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                              "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+static const char request[] =
+    "GET / HTTP/1.1\r\nHost: fuzz.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 static inline const char *answer(void)
 {
     static char text[200];

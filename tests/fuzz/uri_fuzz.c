@@ -1,8 +1,8 @@
-/* uri_fuzz.c: any text as a URL, a Host, an Origin, a target. What parses must be made of pieces of the text, and its Host
- * must be a Host again. */
+/* uri_fuzz.c: any text as a URL, a Host, an Origin, a target. What parses must be made of pieces of the text,
+ * and its Host must be a Host again. */
+#include "wire/uri.h"
 #include <stdlib.h>
 #include <string.h>
-#include "wire/uri.h"
 
 static void is_inside(thrum_slice all, thrum_slice s)
 {
