@@ -158,6 +158,17 @@ static void end_long_call(void *arg)
         t->long_call = false;
 }
 
+/* In a function of its own, as pthread_cleanup_push saves registers like setjmp: here nothing is assigned. */
+static thrum_status connect_long(thrum_conn **out, int fd, const char *url, const thrum_client_options *o,
+                                 thrum_error *err)
+{
+    volatile thrum_status s = THRUM_E_CANCELLED;
+    pthread_cleanup_push(end_long_call, thread_self());
+    s = connect_either(out, fd, url, o, err);
+    pthread_cleanup_pop(1);
+    return s;
+}
+
 static thrum_status connect_checked(thrum_conn **out, int fd, const char *url, const thrum_client_options *o,
                                     thrum_error *err)
 {
@@ -178,10 +189,7 @@ static thrum_status connect_checked(thrum_conn **out, int fd, const char *url, c
         t->long_call = true;
         t->cancel_state = state;
     }
-    thrum_status s;
-    pthread_cleanup_push(end_long_call, t);
-    s = connect_either(out, fd, url, o, err);
-    pthread_cleanup_pop(1);
+    thrum_status s = connect_long(out, fd, url, o, err);
     pthread_setcanceltype(type, NULL);
     pthread_setcancelstate(state, NULL);
     return s;

@@ -3,19 +3,14 @@
 #ifndef TESTS_BLOCK_TEST_H
 #define TESTS_BLOCK_TEST_H
 
-#include "base/base64.h"
-#include "base/clock.h"
-#include "base/sha1.h"
-#include "block/block.h"
-#include "lib/fault.h"
-#include "lib/peer.h"
-#include <cmocka.h>
-#include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +20,13 @@
 #include <thrum/thrum.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/sha1.h"
+#include "base/thread.h"
+#include "block/block.h"
+#include "lib/fault.h"
+#include "lib/peer.h"
 
 #define assert_status(call, want)                                                                            \
     do {                                                                                                     \

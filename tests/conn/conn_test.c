@@ -1,7 +1,7 @@
 /* conn_test.c: birth and end of a connection. */
-#include "conn_test.h"
 #include "base/fork.h"
 #include "base/sys.h"
+#include "conn_test.h"
 
 static struct thrum_conn a, b;
 static struct fake fa, fb;

@@ -186,7 +186,7 @@ inline consider()
 
 proctype warden()
 {
-    bool seen, event;
+    bool seen, event, rests;
     byte idle = GRACE; /* turns without anything to do before it ends */
     bodies++;
     assert(bodies == 1);
@@ -222,12 +222,15 @@ proctype warden()
 #endif
        :: else -> state = TICKING
        fi;
-       idle = (watch == UNKNOWN && idle > 0 -> idle - 1 : idle);
+       atomic {
+        rests = (state == RESTING); /* its own copy: the sleep's length is reckoned from it */
+        idle = (watch == UNKNOWN && idle > 0 -> idle - 1 : idle)
+       }
        give(mail_lock);
        if /* poller_wait */
        :: atomic { bell -> bell = false }
        :: atomic { armed && (ping || cut) -> armed = false; event = true }
-       :: state == TICKING /* time */
+       :: !rests /* time */
        fi
     od;
     wardens--
