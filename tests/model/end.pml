@@ -5,12 +5,14 @@
  * not; a connection that the warden has adopted is there or not. A thread first takes its record away, then announces its
  * end, and is gone for the kernel only some time later. The kernel ends a process without threads by itself.
  *
+ * The mailbox's lock is held for computing only, so what it guards is one step here; warden_life.pml looks inside.
+ *
  * Checked: the warden never ends the process over a living application thread; and the process does end, after
  * the last of them, whichever it is. A warden that RESTS comes back only for a wake-up or the time it has set.
  *
  * liveness: ends
- * mutants: NO_ANNOUNCEMENT ANNOUNCED_TOO_EARLY NO_SLOW_TICK SLOW_WHEN_MAIN_GONE_ONLY ENDS_BESIDE_A_SERVER BACKGROUND_COUNTS
- *   COUNTS_ENTERED_ONLY */
+ * mutants: NO_ANNOUNCEMENT BACKGROUND_UNSEEN BACKGROUND_FORGOTTEN ANNOUNCED_TOO_EARLY NO_SLOW_TICK
+ * mutants: SLOW_WHEN_MAIN_GONE_ONLY ENDS_BESIDE_A_SERVER BACKGROUND_COUNTS COUNTS_ENTERED_ONLY */
 
 #define ABSENT  0
 #define TICKING 1
@@ -24,15 +26,13 @@
 #define QUICK 2 /* counts after an announcement */
 
 bool alive[APPS], record[APPS], background[APPS];
-bool mail_lock, announced, bell, ended;
-bool slow; /* the warden's; static, as in the code, so that the next warden finds it */
+bool announced, bell, ended;
+bool slow, backgrounds; /* what the warden saw at its last count; static, as in the code, so that the next one finds it */
+bool had_background;     /* a thread has turned to the background */
 byte state = ABSENT;
 byte library;  /* its threads, the warden among them, as thread_library_count says */
 byte threads;  /* all that the kernel knows */
 bool adopted;  /* a connection that only the warden serves */
-
-inline take(l) { atomic { !l -> l = true } }
-inline give(l) { l = false }
 
 inline gone()
 {
@@ -57,12 +57,18 @@ inline rouse()
 inline announce()
 {
 #ifndef MUTANT_NO_ANNOUNCEMENT
-    take(mail_lock);
+    atomic {
     if
+#ifdef MUTANT_BACKGROUND_UNSEEN
     :: library > 0 -> announced = true; rouse()
+#else
+    :: library > 0 || had_background -> announced = true; rouse()
+#endif
     :: else
-    fi;
-    give(mail_lock)
+    fi
+    }
+#else
+    skip
 #endif
 }
 
@@ -71,6 +77,7 @@ proctype application(byte i)
     if
     :: i == WORKER -> /* a daemon */
         background[i] = true;
+        had_background = true;
         announce();
         goto forever
     :: true
@@ -123,6 +130,7 @@ inline count()
 #ifdef MUTANT_NO_SLOW_TICK
         slow = false;
 #endif
+        backgrounds = background[WORKER];
         if
         :: counts > 0 -> counts--
         :: else
@@ -130,21 +138,27 @@ inline count()
     }
 }
 
+#if defined(MUTANT_ENDS_BESIDE_A_SERVER)
+#    define MUST_COUNT (counts > 0 || (slow && backgrounds))
+#elif defined(MUTANT_BACKGROUND_FORGOTTEN)
+#    define MUST_COUNT (counts > 0 || (slow && library > 1))
+#else
+#    define MUST_COUNT (counts > 0 || (slow && (library > 1 || backgrounds)))
+#endif
+
 proctype warden(bool rests)
 {
     byte counts = 1;
     do
     :: ended -> break
     :: else ->
-        take(mail_lock); /* take_mail */
-        atomic {
+        atomic { /* take_mail */
             state = TICKING;
             if
             :: announced -> announced = false; counts = QUICK
             :: else
             fi
         }
-        give(mail_lock);
         if
         :: counts > 0 || slow -> count()
         :: else
@@ -153,21 +167,14 @@ proctype warden(bool rests)
         :: ended -> break
         :: else
         fi;
-        take(mail_lock); /* next_state */
+        atomic { /* next_state */
         if
-#ifdef MUTANT_ENDS_BESIDE_A_SERVER
-        :: !announced && !adopted && counts == 0 ->
-#else
-        :: !announced && !adopted && !(counts > 0 || (slow && library > 1)) ->
-#endif
-            state = ABSENT;
-            give(mail_lock);
-            break
-        :: !announced && (adopted || counts > 0 || (slow && library > 1)) -> state = RESTING
+        :: !announced && !adopted && !MUST_COUNT -> state = ABSENT; break
+        :: !announced && (adopted || MUST_COUNT) -> state = RESTING
         :: else -> state = TICKING
         fi;
-        rests = (state == RESTING);
-        give(mail_lock);
+        rests = (state == RESTING)
+        }
         if /* poller_wait */
         :: atomic { bell -> bell = false }
         :: !rests || counts > 0 || slow /* time */

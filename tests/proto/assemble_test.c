@@ -1,0 +1,293 @@
+/* assemble_test.c: frames to messages, limits, and every way in which a peer may break RFC 6455 section 5. */
+#include "base/mem.h"
+#include "proto_test.h"
+
+static void broken(uint8_t first, const void *payload, size_t n, thrum_status s, int code)
+{
+    char out[256];
+    thrum_proto *p = open_server(NULL);
+    say(p, first, payload, n);
+    expect_error(p, s, code);
+    size_t k = take_out(p, out, sizeof out);
+    assert_true(k >= 4);
+    assert_int_equal((uint8_t)out[0], 0x88);
+    assert_int_equal((uint8_t)out[2] << 8 | (uint8_t)out[3], code);
+    thrum_proto_free(p);
+}
+
+static void test_R4_reserved_and_control(void **state)
+{
+    char big[126] = "";
+    (void)state;
+    for (int op = 0; op < 16; op++) {
+        if ((op >= 3 && op <= 7) || op >= 11)
+            broken((uint8_t)(0x80 | op), "x", 1, THRUM_E_PROTOCOL, 1002);
+        for (int rsv = 0x10; rsv < 0x80; rsv += 0x10)
+            broken((uint8_t)(0x80 | rsv | op), "x", 1, THRUM_E_PROTOCOL, 1002);
+    }
+    broken(0x09, "x", 1, THRUM_E_PROTOCOL, 1002); /* a ping in fragments */
+    broken(0x89, big, 126, THRUM_E_PROTOCOL, 1002);
+}
+
+static void test_R4_masking(void **state)
+{
+    thrum_proto *s = open_server(NULL), *c = open_client(NULL);
+    (void)state;
+    feed(s, "\x81\x01x", 3);
+    expect_error(s, THRUM_E_PROTOCOL, 1002);
+    say(c, 0x81, "x", 1);
+    expect_error(c, THRUM_E_PROTOCOL, 1002);
+    thrum_proto_free(s);
+    thrum_proto_free(c);
+}
+
+static void test_R4_shortest_form(void **state)
+{
+    static const uint8_t two[] = {0x82, 126, 0, 125}, eight[] = {0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    thrum_proto *a = open_client(NULL), *b = open_client(NULL);
+    (void)state;
+    feed(a, two, sizeof two);
+    expect_error(a, THRUM_E_PROTOCOL, 1002);
+    feed(b, eight, sizeof eight);
+    expect_error(b, THRUM_E_PROTOCOL, 1002);
+    thrum_proto_free(a);
+    thrum_proto_free(b);
+}
+
+/* Refused from the header alone, whatever the length. */
+static void test_R1_length_msb_and_limit(void **state)
+{
+    (void)state;
+    for (int bit = 20; bit < 64; bit++)
+        for (int off = -1; off <= 1; off++) {
+            uint64_t n = (UINT64_C(1) << bit) + (uint64_t)(int64_t)off;
+            uint8_t h[10] = {0x82, 127};
+            thrum_proto *p = open_client(NULL);
+            for (int i = 0; i < 8; i++)
+                h[2 + i] = (uint8_t)(n >> (56 - 8 * i));
+            feed(p, h, sizeof h);
+            if (n >> 63)
+                expect_error(p, THRUM_E_PROTOCOL, 1002);
+            else if (n > 1 << 20)
+                expect_error(p, THRUM_E_TOO_BIG, 1009);
+            else
+                assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+            thrum_proto_free(p);
+        }
+}
+
+static size_t held, most;
+
+static void *counted_alloc(void *ctx, size_t n)
+{
+    size_t *p = malloc(n + 16);
+    (void)ctx;
+    if (!p)
+        return NULL;
+    *p = n;
+    held += n;
+    most = held > most ? held : most;
+    return p + 2;
+}
+
+static void counted_release(void *ctx, void *v)
+{
+    size_t *p = (size_t *)v - 2;
+    (void)ctx;
+    if (v) {
+        held -= *p;
+        free(p);
+    }
+}
+
+static void *counted_resize(void *ctx, void *v, size_t n)
+{
+    void *p = counted_alloc(ctx, n);
+    if (p && v) {
+        size_t old = *((size_t *)v - 2);
+        memcpy(p, v, old < n ? old : n);
+        counted_release(ctx, v);
+    }
+    return p;
+}
+
+/* A length that is announced costs nothing; bytes that come cost at most twice what they are. */
+static void test_R2_memory_follows_bytes(void **state)
+{
+    static const struct mem_hook hook = {NULL, counted_alloc, counted_resize, counted_release};
+    uint8_t h[10] = {0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0}, piece[1000] = {0};
+    (void)state;
+    mem_force_hook(&hook);
+    thrum_proto *p = open_client(THRUM_CLIENT(.max_message = THRUM_NO_LIMIT));
+    size_t idle = held;
+    feed(p, h, sizeof h);
+    feed(p, piece, 10);
+    assert_true(held - idle < 64 * 1024);
+    most = 0;
+    for (int i = 0; i < 300; i++)
+        feed(p, piece, sizeof piece);
+    assert_true(held - idle <= 2 * 300010 + 4096);
+    assert_true(most - idle <= 3 * 300010 + 8192); /* while one block is copied to the next */
+    thrum_proto_free(p);
+    assert_int_equal(held, 0);
+    mem_force_hook(NULL);
+}
+
+static void test_R6_order_of_fragments(void **state)
+{
+    thrum_event e;
+    (void)state;
+    broken(0x80, "x", 1, THRUM_E_PROTOCOL, 1002); /* nothing to continue */
+    thrum_proto *p = open_server(NULL);
+    say(p, 0x01, "a", 1);
+    say(p, 0x81, "b", 1); /* the first has not ended */
+    expect_error(p, THRUM_E_PROTOCOL, 1002);
+    thrum_proto_free(p);
+    p = open_server(NULL);
+    say(p, 0x01, "a", 1);
+    say(p, 0x89, "ping", 4);
+    say(p, 0x00, "b", 1);
+    say(p, 0x80, "", 0);
+    assert_true(next_of(p, THRUM_EVENT_PING, &e));
+    thrum_message_release(&e.message);
+    assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+    assert_string_equal((const char *)e.message.data, "ab");
+    thrum_message_release(&e.message);
+    thrum_proto_free(p);
+}
+
+static void test_R7_limits_on_both_sides(void **state)
+{
+    uint8_t d[101] = {0};
+    thrum_event e;
+    (void)state;
+    thrum_proto *p = open_server(THRUM_SERVER(.max_message = 100, .max_fragments = 3));
+    say(p, 0x82, d, 100);
+    assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+    thrum_message_release(&e.message);
+    say(p, 0x02, d, 60);
+    say(p, 0x80, d, 40);
+    assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+    thrum_message_release(&e.message);
+    say(p, 0x02, d, 0);
+    say(p, 0x00, d, 0);
+    say(p, 0x80, d, 0);
+    assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+    thrum_message_release(&e.message);
+    assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+    thrum_proto_free(p);
+    p = open_server(THRUM_SERVER(.max_message = 100));
+    say(p, 0x02, d, 60);
+    say(p, 0x80, d, 41);
+    expect_error(p, THRUM_E_TOO_BIG, 1009);
+    thrum_proto_free(p);
+    p = open_server(THRUM_SERVER(.max_frame = 10));
+    say(p, 0x82, d, 11);
+    expect_error(p, THRUM_E_TOO_BIG, 1009);
+    thrum_proto_free(p);
+    p = open_server(THRUM_SERVER(.max_fragments = 3));
+    for (int i = 0; i < 4; i++)
+        say(p, i ? 0x00 : 0x02, d, 0);
+    expect_error(p, THRUM_E_TOO_BIG, 1009);
+    thrum_proto_free(p);
+}
+
+static void test_utf8_fails_at_the_first_bad_byte(void **state)
+{
+    (void)state;
+    thrum_proto *p = open_client(NULL);
+    feed(p, "\x81\x7d" "ab\xc3", 5); /* 125 bytes announced */
+    assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+    feed(p, "(", 1);
+    expect_error(p, THRUM_E_UTF8, 1007);
+    thrum_proto_free(p);
+    broken(0x81, "\xc3", 1, THRUM_E_UTF8, 1007); /* ends inside a character */
+    p = open_server(NULL);
+    say(p, 0x01, "\xf0\x9f", 2);
+    say(p, 0x80, "\x98\x80", 2);
+    assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+    thrum_proto_free(p);
+}
+
+static void test_whole_before_the_error_is_kept(void **state)
+{
+    thrum_event e;
+    (void)state;
+    thrum_proto *p = open_client(NULL);
+    feed(p, "\x81\x02ok\x83", 5);
+    expect_error(p, THRUM_E_PROTOCOL, 1002);
+    assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+    assert_string_equal((const char *)e.message.data, "ok");
+    thrum_message_release(&e.message);
+    thrum_proto_free(p);
+}
+
+/* RFC 6455 section 5.7. */
+static void test_examples_of_the_rfc(void **state)
+{
+    static const uint8_t plain[] = {0x81, 0x05, 'H', 'e', 'l', 'l', 'o'},
+                         masked[] = {0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58},
+                         parts[] = {0x01, 0x03, 'H', 'e', 'l', 0x80, 0x02, 'l', 'o'};
+    thrum_proto *c = open_client(NULL), *s = open_server(NULL);
+    thrum_event e;
+    (void)state;
+    feed(c, plain, sizeof plain);
+    feed(c, parts, sizeof parts);
+    feed(s, masked, sizeof masked);
+    for (int i = 0; i < 3; i++) {
+        assert_true(next_of(i < 2 ? c : s, THRUM_EVENT_MESSAGE, &e));
+        assert_string_equal((const char *)e.message.data, "Hello");
+        thrum_message_release(&e.message);
+    }
+    thrum_proto_free(c);
+    thrum_proto_free(s);
+}
+
+static void test_window(void **state)
+{
+    static uint8_t big[100000], f[100014];
+    size_t room, at = 0;
+    thrum_event e;
+    (void)state;
+    for (size_t i = 0; i < sizeof big; i++)
+        big[i] = (uint8_t)(i * 13);
+    thrum_proto *p = open_server(NULL);
+    assert_null(thrum_proto_in(p, &room));
+    size_t n = frame(f, 0x82, big, sizeof big, true);
+    feed(p, f, 20);
+    for (at = 20; at < n;) {
+        uint8_t *in = thrum_proto_in(p, &room);
+        size_t take = in ? room : 1;
+        take = take < n - at ? take : n - at;
+        if (in) {
+            memcpy(in, f + at, take);
+            (void)thrum_proto_in_done(p, take, now);
+        } else {
+            feed(p, f + at, take);
+        }
+        at += take;
+    }
+    assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+    assert_int_equal(e.message.len, sizeof big);
+    assert_memory_equal(e.message.data, big, sizeof big);
+    thrum_message_release(&e.message);
+    thrum_proto_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_R4_reserved_and_control),
+        cmocka_unit_test(test_R4_masking),
+        cmocka_unit_test(test_R4_shortest_form),
+        cmocka_unit_test(test_R1_length_msb_and_limit),
+        cmocka_unit_test(test_R2_memory_follows_bytes),
+        cmocka_unit_test(test_R6_order_of_fragments),
+        cmocka_unit_test(test_R7_limits_on_both_sides),
+        cmocka_unit_test(test_utf8_fails_at_the_first_bad_byte),
+        cmocka_unit_test(test_whole_before_the_error_is_kept),
+        cmocka_unit_test(test_examples_of_the_rfc),
+        cmocka_unit_test(test_window),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
