@@ -78,6 +78,7 @@ struct call {
     uint32_t cancels;                    /* b->cancels on entry */
     bool reads;                          /* holds the reader role */
     bool woken;                          /* somebody has written to t's eventfd for this wait */
+    int64_t until;                       /* what it sleeps until */
     short polls;                         /* what it polls the socket for */
     int old_state, old_type, wait_state; /* of cancellation: on entry; in waits */
     /* NULL, or run [held] when the thread is cancelled in its wait, so that turn and frames stay true */

@@ -40,7 +40,10 @@ static void abandon(struct call *k)
 /* Why a frame that is no longer queued was not written; OK when it was. */
 static thrum_status outcome(const struct block *b)
 {
-    return proto_status(b->c.proto);
+    if (!proto_lost(b->c.proto))
+        return THRUM_OK;
+    thrum_status s = proto_status(b->c.proto);
+    return s == THRUM_OK ? THRUM_E_CLOSED : s;
 }
 
 /* Holding the turn: queue, write, wait for the rest. */

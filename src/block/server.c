@@ -234,10 +234,9 @@ static thrum_status end_all(struct thrum_server *s, uint16_t code, bool cut)
     return THRUM_OK;
 }
 
-/* Until the bell `done` rings. */
-static thrum_status wait_done(struct thrum_server *s, int64_t deadline, bool interruptible)
+static thrum_status poll_done(int done, int64_t deadline, bool interruptible)
 {
-    struct pollfd v = {.fd = s->done, .events = POLLIN};
+    struct pollfd v = {.fd = done, .events = POLLIN};
     for (;;) {
         int64_t now = clock_now();
         int r = sys.poll(&v, 1, clock_poll_ms(now, deadline));
@@ -250,6 +249,16 @@ static thrum_status wait_done(struct thrum_server *s, int64_t deadline, bool int
         if (clock_now() >= deadline)
             return THRUM_E_TIMEOUT;
     }
+}
+
+/* Until the bell `done` rings. No cancellation point: the caller holds a reference. */
+static thrum_status wait_done(struct thrum_server *s, int64_t deadline, bool interruptible)
+{
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    thrum_status st = poll_done(s->done, deadline, interruptible);
+    pthread_setcancelstate(state, NULL);
+    return st;
 }
 
 thrum_status thrum_server_wait(thrum_server *s, thrum_wait t)
@@ -287,13 +296,20 @@ static void free_inherited(struct thrum_server *s)
         for (int i = 0; i < s->listener.n; i++)
             if (s->listener.fds[i] >= 0)
                 sys.close(s->listener.fds[i]);
+        sys.close(s->wake);
+        sys.close(s->done);
+        if (s->listener.spare >= 0)
+            sys.close(s->listener.spare);
         return;
     }
     lock_give(&s->lock);
     list_each_safe (l, next, &s->sessions) {
         struct session *n = list_of(l, struct session, link);
         list_remove(l);
-        thrum_conn_free(n->conn);
+        if (n->conn)
+            thrum_conn_free(n->conn);
+        else if (n->stream)
+            n->stream->ops->free(n->stream);
         mem_free(n);
     }
     destroy(s, false);

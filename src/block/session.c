@@ -80,12 +80,20 @@ static thrum_status make_conn(struct thrum_conn **out, struct stream *stream, st
     return THRUM_OK;
 }
 
+/* The thread that accepts by itself is cancelled in its handshake: nobody else has a handle. */
+static void abandon_accept(struct call *k)
+{
+    conn_cut(&k->b->c, THRUM_E_CANCELLED, "the thread that accepted it was cancelled", k->now);
+    k->b->c.handles = 0;
+}
+
 static thrum_status open_conn(struct thrum_conn *c, struct thrum_server *server, thrum_error *err)
 {
     struct call k;
     thrum_status s = call_enter(&k, c);
     if (s != THRUM_OK)
         return error_set(err, s, "%s", thrum_status_text(s));
+    k.abandon = server ? NULL : abandon_accept;
     s = shake_hands(&k, server);
     thrum_proto_error(c->proto, err);
     if (s != THRUM_OK && err->status == THRUM_OK)
@@ -195,6 +203,21 @@ void session_start(struct thrum_server *s, struct stream *stream)
     turn_away(stream);
 }
 
+static void drop_settings(void *ss)
+{
+    settings_unshare(ss);
+}
+
+/* Small, as what saves registers like setjmp should be. */
+static thrum_status open_alone(thrum_conn *c, struct shared_settings *ss, thrum_error *err)
+{
+    volatile thrum_status s = THRUM_E_CANCELLED;
+    pthread_cleanup_push(drop_settings, ss);
+    s = open_conn(c, NULL, err);
+    pthread_cleanup_pop(0);
+    return s;
+}
+
 thrum_status thrum_accept_fd(thrum_conn **out, int fd, const thrum_server_options *o, thrum_error *err)
 {
     thrum_error mine;
@@ -218,7 +241,7 @@ thrum_status thrum_accept_fd(thrum_conn **out, int fd, const thrum_server_option
     struct thrum_conn *c = NULL;
     thrum_status s = stream ? make_conn(&c, stream, ss, err) : err->status;
     if (s == THRUM_OK)
-        s = open_conn(c, NULL, err);
+        s = open_alone(c, ss, err);
     if (s == THRUM_OK)
         *out = c;
     else

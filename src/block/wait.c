@@ -119,15 +119,18 @@ void block_wake(struct block *b)
         return;
     bool ended = conn_ended(&b->c);
     short watched = 0;
+    int64_t until = CLOCK_NEVER;
     list_each (l, &b->waiters) {
         struct call *k = list_of(l, struct call, link);
         if (!k->woken && (ended || k->cancels != b->cancels || is_there(k)))
             rouse(k);
         watched |= k->polls;
+        until = k->until < until ? k->until : until;
     }
-    /* Something is wanted of the socket that no poll waits for: the water mark was left, say, or output was
-     * queued. */
-    struct call *k = (conn_wants(&b->c) & ~watched) ? who_serves(b) : NULL;
+    /* Something is wanted of the socket that no poll waits for (the water mark was left, say, or output was
+     * queued), or the proto has got a deadline that all would sleep through (a closing one). */
+    bool overlooked = (conn_wants(&b->c) & ~watched) || thrum_proto_deadline(b->c.proto) < until;
+    struct call *k = overlooked && !ended ? who_serves(b) : NULL;
     if (k && !k->woken)
         rouse(k);
 }
@@ -213,12 +216,13 @@ static thrum_status serve_once(struct call *k, uint8_t *scratch, int wake, int64
         proto_set_taker(b->c.proto, true); /* each time: another taker may have left meanwhile */
     choose_polls(k);
     k->woken = false;
+    k->until = earliest(deadline, thrum_proto_deadline(b->c.proto));
     list_push(&b->waiters, &k->link); /* on the list for the spin, too: it lets go of the lock */
     bool came = spin(k, scratch, deadline);
     int e = 0;
     short seen = 0;
     if (!came && !is_there(k) && !conn_ended(&b->c) && k->cancels == b->cancels) {
-        int ms = clock_poll_ms(k->now, earliest(deadline, thrum_proto_deadline(b->c.proto)));
+        int ms = clock_poll_ms(k->now, k->until);
         e = sleep_unlocked(k, b->c.stream->ops->fd(b->c.stream), wake, ms, &seen);
         k->now = clock_now();
     }

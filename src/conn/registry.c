@@ -95,19 +95,28 @@ static void say_goodbyes(int64_t now)
             says_goodbye(list_of(l, struct thrum_conn, link), tries);
 }
 
-/* Reads without waiting; true while the peer's answer is still to come. */
+/* Has the peer's Close come? */
+static bool is_answered(const struct thrum_conn *c)
+{
+    thrum_closing closing = {.size = sizeof closing};
+    return thrum_proto_closing(c->proto, &closing) == THRUM_OK && closing.recv_code != 0;
+}
+
+/* Reads without waiting, a bounded number of times, so that a peer that floods does not keep the program;
+ * true while the peer's answer is still to come. */
 static bool lingers(struct thrum_conn *c)
 {
+    enum { READS = 64 };
     static uint8_t scratch[16 * 1024]; /* only the exiting thread is here */
     if (!lock_try(&c->lock))
         return true;
     int64_t now = clock_now();
     bool open = c->proto && !conn_ended(c) && thrum_proto_state(c->proto) != THRUM_CONNECTING;
     if (open) {
-        while (conn_read(c, scratch, sizeof scratch, now))
+        for (int i = 0; i < READS && conn_read(c, scratch, sizeof scratch, now); i++)
             ;
         conn_write(c, now);
-        open = !conn_ended(c);
+        open = !conn_ended(c) && !is_answered(c);
     }
     lock_give(&c->lock);
     return open;
@@ -121,7 +130,7 @@ static void linger(int64_t until)
             open |= lingers(list_of(l, struct thrum_conn, link));
         if (!open || clock_now() >= until)
             return;
-        nanosleep(&(struct timespec){.tv_nsec = LINGER_STEP_MS * 1000000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = LINGER_STEP_MS * 1000000L}, NULL);
     }
 }
 

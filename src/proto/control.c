@@ -105,8 +105,10 @@ static void take_close(thrum_proto *p)
     if (!p->close_sent) {
         p->by_peer = true;
         outbox_drop_fresh(p, false);
-        if (control_send_close(p, n ? code : 0, (thrum_slice){NULL, 0}) != THRUM_OK)
+        if (control_send_close(p, n ? code : 0, (thrum_slice){NULL, 0}) != THRUM_OK) {
             proto_cut(p, THRUM_E_MEMORY, 0, "no memory to answer the peer's Close", p->now);
+            return;
+        }
     }
     proto_set_state(p, THRUM_CLOSING, "the peer sent Close");
     control_check_end(p);

@@ -205,7 +205,7 @@ void open_done(thrum_proto *p)
 static void switch_protocols(thrum_proto *p, const struct decision *d)
 {
     struct buf b;
-    buf_init(&b, 2 * REPLY_FIELDS_MAX);
+    buf_init(&b, (size_t)2 * REPLY_FIELDS_MAX);
     bool out = true;
     if (d->subprotocol >= 0 && (size_t)d->subprotocol < p->request->noffered)
         out = (p->subprotocol = mem_strdup(p->request->offered[d->subprotocol])) != NULL;

@@ -35,8 +35,10 @@ static void item_free(thrum_proto *p, struct item *i)
 {
     list_remove(&i->link);
     p->pending -= i->n - i->done;
-    if (p->borrowed == i)
+    if (p->borrowed == i) {
         p->borrowed = NULL;
+        p->lost = i->done < i->n;
+    }
     shared_drop(i->shared);
     mem_free(i->v);
     mem_free(i);
@@ -201,6 +203,7 @@ static void sent(thrum_proto *p, struct item *i, thrum_kind k, size_t payload, b
     i->payload = payload;
     queue(p, i);
     p->borrowed = i;
+    p->lost = false;
     p->utf8_before = p->sending ? p->sending_utf8 : (struct utf8){0};
     p->sending = !last;
     p->sending_kind = k;
@@ -320,6 +323,11 @@ thrum_status proto_send_shared(thrum_proto *p, struct shared *s)
 
 /* ---- lent payloads
  * ---------------------------------------------------------------------------------------------- */
+
+bool proto_lost(const thrum_proto *p)
+{
+    return p->lost;
+}
 
 enum proto_borrow proto_borrowed(const thrum_proto *p)
 {

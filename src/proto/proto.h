@@ -51,6 +51,8 @@ enum proto_borrow {
 /* Also right for a copied small frame: FRESH until its first byte is written, NONE when all of it is written.
  */
 enum proto_borrow proto_borrowed(const thrum_proto *p);
+/* NONE because it was dropped: the peer's Close came before it had begun, or the connection failed. */
+bool proto_lost(const thrum_proto *p);
 /* The caller leaves: a FRESH frame is taken back (returns FRESH; the message, if it was its first fragment,
  * never was); of a BEGUN one the rest is copied and will be written (returns BEGUN; with no memory for it the
  * connection fails with E_MEMORY). Afterwards the caller's memory is not touched again. */

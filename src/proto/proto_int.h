@@ -87,6 +87,7 @@ struct thrum_proto {
     size_t pending;
     uint8_t *stage;
     size_t stage_at, stage_n; /* which bytes of the borrowed payload are masked in it */
+    bool lost;                /* the frame proto_borrowed spoke of was dropped, not written */
     struct item *borrowed;    /* the frame proto_borrowed speaks of */
     bool sending;             /* a message of ours is in parts */
     thrum_kind sending_kind;

@@ -196,7 +196,10 @@ static void test_utf8_fails_at_the_first_bad_byte(void **state)
 {
     (void)state;
     thrum_proto *p = open_client(NULL);
-    feed(p, "\x81\x7d" "ab\xc3", 5); /* 125 bytes announced */
+    feed(p,
+         "\x81\x7d"
+         "ab\xc3",
+         5); /* 125 bytes announced */
     assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
     feed(p, "(", 1);
     expect_error(p, THRUM_E_UTF8, 1007);

@@ -52,9 +52,12 @@ static void test_the_peer_closes_first(void **state)
     thrum_closing c;
     (void)state;
     thrum_proto *p = open_client(NULL);
-    feed(p, "\x88\x05\x03\xe9" "bye", 7);
+    feed(p,
+         "\x88\x05\x03\xe9"
+         "bye",
+         7);
     size_t n = take_out(p, out, sizeof out);
-    assert_int_equal(n, 8); /* masked, the code alone */
+    assert_int_equal(n, 8);                              /* masked, the code alone */
     assert_false(thrum_proto_flags(p) & THRUM_SHUT_OUT); /* a client waits for the server's end */
     (void)thrum_proto_in_end(p, 0, now);
     expect_error(p, THRUM_E_CLOSED, 1001);

@@ -98,7 +98,8 @@ static void test_fresh_part_taken_back(void **state)
     assert_status(proto_send_borrow(p, THRUM_TEXT, &a, 1, false), THRUM_OK);
     take_out(p, out, sizeof out);
     assert_status(proto_send_borrow(p, THRUM_TEXT, &b, 1, true), THRUM_OK);
-    assert_int_equal(proto_settle(p), PROTO_BORROW_FRESH); /* the message is in parts still, after the first one */
+    assert_int_equal(proto_settle(p),
+                     PROTO_BORROW_FRESH); /* the message is in parts still, after the first one */
     assert_true(proto_sending_parts(p));
     assert_status(proto_send_borrow(p, THRUM_TEXT, &b, 1, true), THRUM_OK);
     size_t n = take_out(p, out, sizeof out);
@@ -156,7 +157,8 @@ static void test_shared(void **state)
 {
     (void)state;
     struct shared *s = shared_new(THRUM_TEXT, (thrum_slice){(const uint8_t *)"all", 3});
-    thrum_proto *a = open_server(THRUM_SERVER(.send_high = 8)), *b = open_server(NULL), *c = open_client(NULL);
+    thrum_proto *a = open_server(THRUM_SERVER(.send_high = 8)), *b = open_server(NULL),
+                *c = open_client(NULL);
     assert_status(proto_send_shared(a, s), THRUM_OK);
     assert_status(proto_send_shared(a, s), THRUM_OK);
     assert_status(proto_send_shared(a, s), THRUM_E_FULL);
@@ -166,7 +168,11 @@ static void test_shared(void **state)
     assert_status(proto_send_shared(c, s), THRUM_E_STATE); /* a client's frames have masks of their own */
     shared_drop(s);
     assert_int_equal(take_out(a, out, sizeof out), 10);
-    assert_memory_equal(out, "\x81\x03" "all\x81\x03" "all", 10);
+    assert_memory_equal(out,
+                        "\x81\x03"
+                        "all\x81\x03"
+                        "all",
+                        10);
     assert_status(thrum_proto_send(b, THRUM_TEXT, (thrum_slice){NULL, 0}, false), THRUM_OK);
     s = shared_new(THRUM_TEXT, (thrum_slice){NULL, 0});
     assert_status(proto_send_shared(b, s), THRUM_E_STATE); /* in the midst of a message in parts */
@@ -182,7 +188,8 @@ static void test_R24_masks(void **state)
     (void)state;
     thrum_proto *p = open_client(NULL);
     for (size_t i = 0; i < 2000; i++) {
-        assert_status(thrum_proto_send(p, THRUM_BINARY, (thrum_slice){(const uint8_t *)"x", 1}, true), THRUM_OK);
+        assert_status(thrum_proto_send(p, THRUM_BINARY, (thrum_slice){(const uint8_t *)"x", 1}, true),
+                      THRUM_OK);
         take_out(p, out, sizeof out);
         assert_int_equal((uint8_t)out[1], 0x81);
         memcpy(&keys[i], out + 2, 4);
@@ -190,7 +197,8 @@ static void test_R24_masks(void **state)
             assert_int_not_equal(keys[k], keys[i]);
     }
     random_fails = 1; /* then nothing is sent */
-    assert_status(thrum_proto_send(p, THRUM_BINARY, (thrum_slice){(const uint8_t *)"x", 1}, true), THRUM_E_SYSTEM);
+    assert_status(thrum_proto_send(p, THRUM_BINARY, (thrum_slice){(const uint8_t *)"x", 1}, true),
+                  THRUM_E_SYSTEM);
     assert_status(proto_send_borrow(p, THRUM_BINARY, &(thrum_slice){big, 5000}, 1, true), THRUM_E_SYSTEM);
     assert_int_equal(take_out(p, out, sizeof out), 0);
     random_fails = 0;

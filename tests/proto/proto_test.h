@@ -1,4 +1,5 @@
-/* proto_test.h: protos without I/O for tests: a clock that is a number, randomness that repeats, peers made of bytes. */
+/* proto_test.h: protos without I/O for tests: a clock that is a number, randomness that repeats, peers made
+ * of bytes. */
 #ifndef TESTS_PROTO_TEST_H
 #define TESTS_PROTO_TEST_H
 
@@ -31,11 +32,11 @@ static inline int test_random(void *ctx, uint8_t *p, size_t n)
 
 static const thrum_host test_host = {.size = sizeof test_host, .random = test_random, .peer = "test"};
 
-#define assert_status(call, want)                                                                              \
-    do {                                                                                                       \
-        thrum_status got_ = (call);                                                                            \
-        if (got_ != (want))                                                                                    \
-            fail_msg("%s: %s, not %s", #call, thrum_status_name(got_), thrum_status_name(want));               \
+#define assert_status(call, want)                                                                            \
+    do {                                                                                                     \
+        thrum_status got_ = (call);                                                                          \
+        if (got_ != (want))                                                                                  \
+            fail_msg("%s: %s, not %s", #call, thrum_status_name(got_), thrum_status_name(want));             \
     } while (0)
 
 static const char good_request[] =
@@ -126,8 +127,10 @@ static inline thrum_proto *open_client(const thrum_client_options *o)
     char accept[29], answer[256];
     thrum_event e;
     thrum_proto *p = new_client(o, accept);
-    snprintf(answer, sizeof answer,
-             "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
+    snprintf(
+        answer, sizeof answer,
+        "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+        accept);
     feed_text(p, answer);
     assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
     assert_true(thrum_proto_event(p, &e));
@@ -172,8 +175,8 @@ static inline void expect_error(thrum_proto *p, thrum_status s, int close_code)
     thrum_error e;
     thrum_proto_error(p, &e);
     if (e.status != s || e.close_code != close_code || !e.text[0])
-        fail_msg("%s %d \"%s\", not %s %d", thrum_status_name(e.status), e.close_code, e.text, thrum_status_name(s),
-                 close_code);
+        fail_msg("%s %d \"%s\", not %s %d", thrum_status_name(e.status), e.close_code, e.text,
+                 thrum_status_name(s), close_code);
 }
 
 static inline bool next_of(thrum_proto *p, thrum_event_kind what, thrum_event *e)

@@ -1,0 +1,255 @@
+/* open_server_test.c: the server's handshake: a request for each status, and what may not be smuggled past
+ * it. It covers answer.c, negotiate.c and request.c too, which have no life without a handshake
+ * (tools/twins-exceptions.txt). */
+#include "proto_test.h"
+
+#define TOP "GET /t HTTP/1.1\r\nHost: h.test\r\n"
+#define WS  "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+#define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define END "\r\n"
+
+static char out[70000];
+
+static void asked(const thrum_server_options *o, const char *request, int status, const char *says)
+{
+    /* Whole, and byte by byte: the same answer. */
+    static char other[70000];
+    thrum_proto *p = new_server(o), *q = new_server(o);
+    feed_text(p, request);
+    for (const char *c = request; *c; c++)
+        feed(q, c, 1);
+    take_out(p, out, sizeof out);
+    take_out(q, other, sizeof other);
+    if (atoi(out + 9) != status || !strstr(out, says))
+        fail_msg("%.200s\n-> %.300s", request, out);
+    assert_string_equal(out, other);
+    if (status != 101) {
+        assert_non_null(strstr(out, "Connection: close\r\n"));
+        assert_true(thrum_proto_flags(p) & THRUM_SHUT_OUT);
+        feed_text(p, TOP WS KEY END); /* never read as another request */
+        assert_int_equal(take_out(p, other, sizeof other), 0);
+        (void)thrum_proto_in_end(p, 0, now);
+        assert_true(thrum_proto_flags(p) & THRUM_ENDED);
+    }
+    thrum_proto_free(p);
+    thrum_proto_free(q);
+}
+
+static void test_R19_statuses(void **state)
+{
+    (void)state;
+    asked(NULL, TOP WS KEY END, 101, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
+    asked(NULL, TOP END, 426, "Upgrade: websocket\r\n");
+    asked(NULL, "POST /t HTTP/1.1\r\nHost: h\r\n" WS KEY END, 405, "Allow: GET\r\n");
+    asked(NULL, "GET /t HTTP/1.0\r\nHost: h\r\n" WS KEY END, 505, "");
+    asked(NULL, "GET /t HTTP/2.0\r\nHost: h\r\n" WS KEY END, 505, "");
+    asked(NULL, "GET t HTTP/1.1\r\nHost: h\r\n" WS KEY END, 400, "target");
+    asked(NULL, "GET http://h/ HTTP/1.1\r\nHost: h\r\n" WS KEY END, 400, "target");
+    asked(NULL, "GET /t HTTP/1.1\r\n" WS KEY END, 400, "Host");
+    asked(NULL, TOP "Host: b\r\n" WS KEY END, 400, "Host");
+    asked(NULL, "GET /t HTTP/1.1\r\nHost: a b\r\n" WS KEY END, 400, "Host");
+    asked(NULL, TOP "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" KEY END, 400, "Connection");
+    asked(NULL, TOP "Upgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" KEY END, 426, "");
+    asked(NULL, TOP "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n" KEY END, 426,
+          "Sec-WebSocket-Version: 13\r\n");
+    asked(NULL, TOP "Upgrade: websocket\r\nConnection: Upgrade\r\n" KEY END, 426, "");
+    asked(NULL, TOP WS END, 400, "Key");
+    asked(NULL, TOP WS KEY KEY END, 400, "Key");
+    asked(NULL, TOP WS "Sec-WebSocket-Key: c2hvcnQ=\r\n" END, 400, "Key");
+    asked(NULL, TOP WS KEY "Sec-WebSocket-Protocol: a b\r\n" END, 400, "Protocol");
+    asked(NULL, TOP WS KEY "Sec-WebSocket-Extensions: x; =\r\n" END, 400, "Extensions");
+    asked(NULL,
+          TOP WS KEY
+          "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x;y=\"1\"\r\n" END,
+          101, "");
+    assert_null(strstr(out, "Sec-WebSocket-Extensions"));
+}
+
+static void test_R16_smuggling(void **state)
+{
+    (void)state;
+    asked(NULL, "GET /t HTTP/1.1\nHost: h\n" WS KEY END, 400, "LF");
+    asked(NULL, TOP "A: b\rc\r\n" WS KEY END, 400, "CR");
+    asked(NULL, TOP "A: b\r\n c\r\n" WS KEY END, 400, "folded");
+    asked(NULL, TOP "A : b\r\n" WS KEY END, 400, "colon");
+    asked(NULL, TOP "Content-Length: 5\r\n" WS KEY END, 400, "body");
+    asked(NULL, TOP "Content-Length: 0\r\nContent-Length: 1\r\n" WS KEY END, 400, "body");
+    asked(NULL, TOP "Transfer-Encoding: chunked\r\n" WS KEY END, 400, "body");
+    asked(NULL, "\r\n" TOP WS KEY END, 400, "");
+    asked(NULL, "\x16\x03\x01", 400, "");
+}
+
+static void test_R14_limits(void **state)
+{
+    static char long_head[80000];
+    (void)state;
+    strcpy(long_head, "GET /");
+    memset(long_head + 5, 'a', 9000);
+    asked(NULL, long_head, 414, "");
+    strcpy(long_head, TOP "A: ");
+    memset(long_head + strlen(long_head), 'a', 9000);
+    long_head[9040] = 0;
+    asked(NULL, long_head, 431, "");
+    strcpy(long_head, TOP);
+    for (int i = 0; i < 130; i++)
+        strcat(long_head, "A: b\r\n");
+    asked(NULL, long_head, 431, "");
+}
+
+static void test_R20_origins(void **state)
+{
+    static const struct {
+        const char *origin, *host;
+        bool fine;
+    } own[] = {
+        {"http://h.test", "h.test", true},
+        {"https://h.test", "h.test", true},
+        {"http://H.TEST", "h.test", true},
+        {"http://h.test:8080", "h.test:8080", true},
+        {"http://h.test", "h.test:8080", false},
+        {"http://h.test:81", "h.test", false},
+        {"null", "h.test", false},
+        {"http://evil.h.test", "h.test", false},
+        {"http://h.test.evil", "h.test", false},
+        {"http://h.test@evil", "h.test", false},
+        {"h.test", "h.test", false},
+        {"", "h.test", false},
+        {"https://h.test:443", "h.test:443", true},
+        {"http://[::1]:9", "[::1]:9", true},
+    };
+    const char *const list[] = {"https://a.test", "null", NULL}, *const any[] = {"*", NULL};
+    char request[600];
+    (void)state;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        snprintf(request, sizeof request, "GET /t HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\n" WS KEY END,
+                 own[i].host, own[i].origin);
+        asked(NULL, request, own[i].fine ? 101 : 403, "");
+    }
+    asked(THRUM_SERVER(.origins = list), TOP "Origin: https://a.test\r\n" WS KEY END, 101, "");
+    asked(THRUM_SERVER(.origins = list), TOP "Origin: null\r\n" WS KEY END, 101, "");
+    asked(THRUM_SERVER(.origins = list), TOP "Origin: http://a.test\r\n" WS KEY END, 403, "Origin");
+    asked(THRUM_SERVER(.origins = list), TOP WS KEY END, 101, "");
+    asked(THRUM_SERVER(.origins = any), TOP "Origin: http://x\r\n" WS KEY END, 101, "");
+    asked(THRUM_SERVER(.origins = any), TOP "Origin: http://x\r\nOrigin: http://x\r\n" WS KEY END, 403, "");
+}
+
+static void test_hosts(void **state)
+{
+    const char *const hosts[] = {"h.test", "p.test:8080", NULL};
+    (void)state;
+    asked(THRUM_SERVER(.hosts = hosts), TOP WS KEY END, 101, "");
+    asked(THRUM_SERVER(.hosts = hosts), "GET / HTTP/1.1\r\nHost: H.Test:99\r\n" WS KEY END, 101, "");
+    asked(THRUM_SERVER(.hosts = hosts), "GET / HTTP/1.1\r\nHost: p.test:8080\r\n" WS KEY END, 101, "");
+    asked(THRUM_SERVER(.hosts = hosts), "GET / HTTP/1.1\r\nHost: p.test\r\n" WS KEY END, 403, "Host");
+    asked(THRUM_SERVER(.hosts = hosts), "GET / HTTP/1.1\r\nHost: evil\r\n" WS KEY END, 403, "Host");
+}
+
+static int decide(const thrum_request *r, thrum_reply *a, void *arg)
+{
+    (void)arg;
+    assert_string_equal(thrum_request_peer(r), "test");
+    assert_null(thrum_request_header(r, "None", 0));
+    assert_status(thrum_reply_header(a, "X-Method", thrum_request_method(r)), THRUM_OK);
+    static const char *const bad[][2] = {
+        {"a b", "c"},       {"A", "b\r\nC: d"},      {"A", "\n"},
+        {"Upgrade", "x"},   {"Content-Length", "1"}, {"sec-websocket-accept", "x"},
+        {"Connection", "x"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_status(thrum_reply_header(a, bad[i][0], bad[i][1]), THRUM_E_ARGUMENT);
+    if (strcmp(thrum_request_target(r), "/many") == 0) {
+        for (int i = 1; i < 64; i++)
+            assert_status(thrum_reply_header(a, "X", "y"), THRUM_OK);
+        assert_status(thrum_reply_header(a, "X", "y"), THRUM_E_FULL);
+    }
+    if (strcmp(thrum_request_target(r), "/bad-status") == 0)
+        return 42;
+    if (strcmp(thrum_request_target(r), "/t") == 0)
+        return 0;
+    assert_status(thrum_reply_body(a, "te\nxt", "x", 1), THRUM_E_ARGUMENT);
+    assert_status(thrum_reply_body(a, "text/html", "<p>", 3), THRUM_OK);
+    return 200;
+}
+
+static void test_R18_on_request(void **state)
+{
+    const thrum_server_options *o = THRUM_SERVER(.on_request = decide);
+    (void)state;
+    asked(o, TOP WS KEY END, 101, "X-Method: GET\r\n");
+    asked(o, TOP END, 426, "");
+    asked(o, "GET /page HTTP/1.1\r\nHost: h\r\n\r\n", 200,
+          "Content-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>");
+    asked(o, "HEAD /page HTTP/1.1\r\nHost: h\r\n\r\n", 200, "Content-Length: 3\r\n\r\n");
+    assert_null(strstr(out, "<p>"));
+    asked(o, "GET /many HTTP/1.1\r\nHost: h\r\n\r\n", 200, "X: y");
+    asked(o, "GET /bad-status HTTP/1.1\r\nHost: h\r\n\r\n", 500, "");
+    asked(THRUM_SERVER(.server_name = ""), TOP END, 426, "");
+    assert_null(strstr(out, "Server:"));
+}
+
+static int choose(const thrum_request *r, const char *const *offered, size_t n, void *arg)
+{
+    (void)r;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(offered[i], arg) == 0)
+            return (int)i;
+    return strcmp(arg, "refuse") == 0 ? -2 : -1;
+}
+
+static void test_subprotocols(void **state)
+{
+    const char *offer = TOP WS KEY "Sec-WebSocket-Protocol: c, a\r\nSec-WebSocket-Protocol: b\r\n" END;
+    (void)state;
+    asked(THRUM_SERVER(.subprotocols = "a, b"), offer, 101, "Sec-WebSocket-Protocol: a\r\n");
+    asked(THRUM_SERVER(.subprotocols = "b, a"), offer, 101, "Sec-WebSocket-Protocol: b\r\n");
+    asked(THRUM_SERVER(.subprotocols = "z"), offer, 101, "");
+    assert_null(strstr(out, "Protocol:"));
+    asked(THRUM_SERVER(.on_subprotocol = choose, .arg = (void *)(uintptr_t) "b"), offer, 101,
+          "Sec-WebSocket-Protocol: b\r\n");
+    asked(THRUM_SERVER(.on_subprotocol = choose, .arg = (void *)(uintptr_t) "none"), offer, 101, "");
+    asked(THRUM_SERVER(.on_subprotocol = choose, .arg = (void *)(uintptr_t) "refuse"), offer, 400,
+          "subprotocol");
+}
+
+/* conn runs the callbacks itself, without a lock: what comes behind the request waits. */
+static void test_R17_deferred_with_frames_behind(void **state)
+{
+    struct settings s;
+    struct decision d;
+    thrum_proto *p;
+    thrum_event e;
+    uint8_t f[64];
+    (void)state;
+    assert_status(settings_server(&s, NULL, NULL), THRUM_OK);
+    assert_status(proto_new_server(&p, &s, &test_host, true, now, NULL), THRUM_OK);
+    feed_text(p, TOP WS KEY END);
+    assert_non_null(proto_asks(p));
+    feed(p, f, frame(f, 0x81, "early", 5, true));
+    assert_int_equal(take_out(p, out, sizeof out), 0);
+    assert_status(proto_decide(proto_asks(p), &s, &d), THRUM_OK);
+    assert_status(proto_answer(p, &d, now), THRUM_OK);
+    assert_status(proto_answer(p, &d, now), THRUM_E_STATE);
+    decision_free(&d);
+    assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+    assert_string_equal((const char *)e.message.data, "early");
+    thrum_message_release(&e.message);
+    assert_status(proto_refuse(p, 503, now), THRUM_E_STATE);
+    thrum_proto_free(p);
+    assert_status(proto_new_server(&p, &s, &test_host, true, now, NULL), THRUM_OK);
+    feed_text(p, "GET / HT");
+    assert_status(proto_refuse(p, 503, now), THRUM_OK);
+    take_out(p, out, sizeof out);
+    assert_memory_equal(out, "HTTP/1.1 503 ", 13);
+    thrum_proto_free(p);
+    settings_free(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_R19_statuses), cmocka_unit_test(test_R16_smuggling),
+        cmocka_unit_test(test_R14_limits),   cmocka_unit_test(test_R20_origins),
+        cmocka_unit_test(test_hosts),        cmocka_unit_test(test_R18_on_request),
+        cmocka_unit_test(test_subprotocols), cmocka_unit_test(test_R17_deferred_with_frames_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
