@@ -96,7 +96,7 @@ static thrum_status open_conn(struct thrum_conn *c, struct thrum_server *server,
     k.abandon = server ? NULL : abandon_accept;
     s = shake_hands(&k, server);
     thrum_proto_error(c->proto, err);
-    if (s != THRUM_OK && err->status == THRUM_OK)
+    if (s != THRUM_OK && err->status != s)
         error_set(err, s, "the opening handshake with %s was not finished: %s", c->peer,
                   thrum_status_text(s));
     call_leave(&k);

@@ -165,6 +165,96 @@ static void test_close_finds_the_answer_behind_data(void **state)
     peer_close(&peer);
 }
 
+/* The wait can be cancelled; the closing handshake goes on without it. */
+static void test_cancelled(void **state)
+{
+    struct peer peer;
+    pthread_t t;
+    void *got;
+    thrum_message m;
+    (void)state;
+    thrum_cancel(NULL);
+    thrum_conn *c = raw_client(&peer, AF_UNIX, false, NULL);
+    pthread_create(&t, NULL, close_main, c);
+    await(is_waiting(c, WANT_END));
+    thrum_cancel(c);
+    pthread_join(t, &got);
+    assert_status((thrum_status)(intptr_t)got, THRUM_E_CANCELLED);
+    assert_int_equal(thrum_conn_state(c), THRUM_CLOSING);
+    assert_true(peer_write(&peer, "\x88\x02\x03\xe8", 4));
+    peer_half_close(&peer);
+    assert_status(thrum_recv(c, &m, PEER_MS), THRUM_E_CLOSED);
+    assert_status(thrum_close(c, 1000, NULL), THRUM_OK);
+    c->generation++; /* as in a child of fork */
+    thrum_cancel(c);
+    assert_status(thrum_close(c, 1000, NULL), THRUM_E_FORKED);
+    c->generation--;
+    thrum_conn_free(c);
+    peer_close(&peer);
+}
+
+/* Everyone who waits on the connection is released by the end of it, whoever closes. */
+static void *recv_main(void *arg)
+{
+    thrum_message m;
+    return (void *)(intptr_t)thrum_recv(arg, &m, THRUM_FOREVER);
+}
+static void *ping_main(void *arg)
+{
+    return (void *)(intptr_t)thrum_ping(arg, "x", 1, THRUM_FOREVER);
+}
+
+static void test_releases_others(void **state)
+{
+    struct peer peer;
+    pthread_t t[2];
+    uint8_t first, close[125], ping[125];
+    void *got;
+    (void)state;
+    thrum_conn *c = raw_client(&peer, AF_UNIX, false, NULL);
+    pthread_create(&t[0], NULL, recv_main, c);
+    pthread_create(&t[1], NULL, ping_main, c);
+    await(is_waiting(c, WANT_MESSAGE) && is_waiting(c, WANT_PONG));
+    assert_true(peer_write(&peer, "\x88\x02\x03\xe8", 4));
+    assert_int_equal(raw_frame(&peer, &first, ping, sizeof ping), 1);
+    assert_int_equal(raw_frame(&peer, &first, close, sizeof close), 2);
+    peer_half_close(&peer);
+    assert_status(thrum_close(c, 1000, NULL), THRUM_OK);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(t[i], &got);
+        assert_status((thrum_status)(intptr_t)got, THRUM_E_CLOSED);
+    }
+    thrum_conn_free(c);
+    peer_close(&peer);
+}
+
+/* Sent and received reasons are kept apart, as they stood on the wire. */
+static void test_two_reasons(void **state)
+{
+    struct peer peer;
+    thrum_closing closing = {.size = sizeof closing};
+    pthread_t t;
+    void *got;
+    uint8_t first, close[125];
+    (void)state;
+    thrum_conn *c = raw_client(&peer, AF_UNIX, false, NULL);
+    pthread_create(&t, NULL, close_main, c);
+    assert_int_equal(raw_frame(&peer, &first, close, sizeof close), 11);
+    assert_true(peer_write(&peer, "\x88\x07\x0f\xa0there", 9));
+    peer_half_close(&peer);
+    pthread_join(t, &got);
+    assert_status((thrum_status)(intptr_t)got, THRUM_OK);
+    assert_status(thrum_conn_closing(c, &closing), THRUM_OK);
+    assert_int_equal(closing.sent_code, 1000);
+    assert_string_equal(closing.sent_reason, "from here");
+    assert_int_equal(closing.recv_code, 4000);
+    assert_string_equal(closing.recv_reason, "there");
+    assert_int_equal(closing.by_peer, 0);
+    assert_int_equal(closing.clean, 1);
+    thrum_conn_free(c);
+    peer_close(&peer);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, open_pair, free_pair)
 
 int main(void)
@@ -176,6 +266,9 @@ int main(void)
         EACH(test_both_at_once),
         EACH(test_server_first),
         EACH(test_several_close_one_connection),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_releases_others),
+        cmocka_unit_test(test_two_reasons),
         cmocka_unit_test(test_peer_never_answers),
         cmocka_unit_test(test_peer_ends_without_close),
         cmocka_unit_test(test_close_finds_the_answer_behind_data),

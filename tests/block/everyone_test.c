@@ -17,7 +17,10 @@ static int start(void **state)
 {
     thrum_error e;
     (void)state;
-    return thrum_serve(&s, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo, .send_high = 100000), &e) == THRUM_OK ? 0 : -1;
+    return thrum_serve(&s, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo, .send_high = 100000), &e) ==
+                   THRUM_OK
+               ? 0
+               : -1;
 }
 
 static int stop(void **state)
@@ -103,8 +106,9 @@ static void test_slow_one_is_passed_over(void **state)
     (void)state;
     struct peer slow;
     assert_true(peer_connect(&slow, AF_INET, thrum_server_port(s)));
-    assert_true(peer_puts(&slow, "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"));
+    assert_true(
+        peer_puts(&slow, "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"));
     await(thrum_server_count(s) == 1);
     thrum_conn *c = connect_one();
     memset(big, 'b', SIZE);

@@ -223,7 +223,8 @@ static void test_freed_in_a_child(void **state)
     int status;
     (void)state;
     pair_open(&p, AF_UNIX, false, NULL, NULL);
-    pair_open(&torn, AF_UNIX, false, THRUM_CLIENT(.attended = THRUM_OFF), THRUM_SERVER(.attended = THRUM_OFF));
+    pair_open(&torn, AF_UNIX, false, THRUM_CLIENT(.attended = THRUM_OFF),
+              THRUM_SERVER(.attended = THRUM_OFF));
     thrum_conn *raw = raw_client(&peer, AF_UNIX, false, NULL);
     pthread_create(&t, NULL, hold_lock, torn.client);
     while (lock_try(&torn.client->lock)) {
@@ -236,7 +237,7 @@ static void test_freed_in_a_child(void **state)
     if (pid == 0) {
         int wrong = free_in_child(&p, &torn, fault_open_descriptors());
         thrum_conn_free(raw);
-        _exit(wrong);
+        child_exit(wrong);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     block_of(torn.client)->mailed = true;

@@ -3,7 +3,9 @@
 #include "block/server.h"
 #include "block_test.h"
 #include <errno.h>
+#include <poll.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static _Atomic int handlers;
 
@@ -266,9 +268,228 @@ static void test_reuse_port(void **state)
     thrum_server_free(b);
 }
 
+/* A port that a server has just left, with connections of its still known to the kernel, can be had again. */
+static void test_same_port_again(void **state)
+{
+    char url[64] = "ws://127.0.0.1:0/";
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        thrum_server *s = serve(url, THRUM_SERVER(.serve = echo));
+        snprintf(url, sizeof url, "ws://127.0.0.1:%u/", thrum_server_port(s));
+        echo_once(url);
+        assert_status(thrum_server_drain(s, 0, PEER_MS), THRUM_OK);
+        thrum_server_free(s);
+        assert_true(thread_library_settle(0, clock_after(clock_now(), PEER_MS)));
+    }
+}
+
+/* A socket file that nobody listens on is stale, one that answers is not; off, the file is nobody's business.
+ */
+static void test_socket_file(void **state)
+{
+    char path[64], url[96];
+    struct stat st;
+    thrum_server *s, *t;
+    thrum_error e;
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/thrum-test-%d.sock", (int)getpid());
+    snprintf(url, sizeof url, "ws+unix:%s", path);
+    s = serve(url, THRUM_SERVER(.serve = echo, .unlink_socket = THRUM_OFF));
+    assert_status(thrum_serve(&t, url, THRUM_SERVER(.serve = echo), &e), THRUM_E_CONNECT);
+    assert_status(thrum_server_drain(s, 0, PEER_MS), THRUM_OK);
+    thrum_server_free(s);
+    assert_true(thread_library_settle(0, clock_after(clock_now(), PEER_MS)));
+    assert_int_equal(stat(path, &st), 0);
+    s = serve(url, THRUM_SERVER(.serve = echo));
+    echo_once(url);
+    assert_status(thrum_server_drain(s, 0, PEER_MS), THRUM_OK);
+    thrum_server_free(s);
+    assert_true(thread_library_settle(0, clock_after(clock_now(), PEER_MS)));
+    assert_int_not_equal(stat(path, &st), 0);
+}
+
+/* ---- waiting ---- */
+
+static void *wait_main(void *arg)
+{
+    return (void *)(intptr_t)thrum_server_wait(arg, THRUM_FOREVER);
+}
+
+static bool has_waiter(thrum_server *s, size_t refs)
+{
+    lock_take(&s->lock);
+    bool more = s->refs > refs;
+    lock_give(&s->lock);
+    return more;
+}
+
+static void test_wait_ends_with_the_server(void **state)
+{
+    pthread_t t;
+    void *got;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        thrum_server *s = serve("ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo));
+        pthread_create(&t, NULL, wait_main, s);
+        await(has_waiter(s, 2));
+        if (i == 0)
+            assert_status(thrum_server_drain(s, 0, PEER_MS), THRUM_OK);
+        else
+            thrum_server_free(s);
+        pthread_join(t, &got);
+        assert_status((thrum_status)(intptr_t)got, THRUM_OK);
+        if (i == 0)
+            thrum_server_free(s);
+    }
+}
+
+/* A thread that is cancelled in the wait does not keep the server. */
+static void test_wait_cancelled(void **state)
+{
+    pthread_t t;
+    void *got;
+    (void)state;
+    assert_true(thread_library_settle(0, clock_after(clock_now(), PEER_MS)));
+    int descriptors = fault_open_descriptors();
+    thrum_server *s = serve("ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo));
+    pthread_create(&t, NULL, wait_main, s);
+    await(has_waiter(s, 2));
+    pthread_cancel(t);
+    thrum_server_free(s); /* ends the wait where the cancellation does not */
+    pthread_join(t, &got);
+    assert_true(thread_library_settle(0, clock_after(clock_now(), PEER_MS)));
+    assert_int_equal(fault_open_descriptors(), descriptors);
+}
+
+static int wait_errno;
+
+static int failing_poll(struct pollfd *v, nfds_t n, int ms)
+{
+    if (wait_errno && !thread_self()->library) {
+        errno = wait_errno;
+        wait_errno = 0;
+        return -1;
+    }
+    return sys_real.poll(v, n, ms);
+}
+
+static void test_wait_and_signals(void **state)
+{
+    (void)state;
+    for (int on = 0; on < 2; on++) {
+        thrum_server *s = serve("ws://127.0.0.1:0/",
+                                THRUM_SERVER(.serve = echo, .interruptible = on ? THRUM_ON : THRUM_DEFAULT));
+        sys.poll = failing_poll;
+        wait_errno = EINTR;
+        assert_status(thrum_server_wait(s, 10), on ? THRUM_E_INTERRUPTED : THRUM_E_TIMEOUT);
+        wait_errno = ENOMEM;
+        assert_status(thrum_server_wait(s, 10), THRUM_E_SYSTEM);
+        sys.poll = sys_real.poll;
+        thrum_server_free(s);
+    }
+}
+
+/* ---- what the system refuses at the start ---- */
+
+static int refusals;
+
+static int failing_eventfd(unsigned value, int flags)
+{
+    if (refusals-- == 0) {
+        errno = EMFILE;
+        return -1;
+    }
+    return sys_real.eventfd(value, flags);
+}
+
+static int failing_thread(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg)
+{
+    (void)t;
+    (void)a;
+    (void)fn;
+    (void)arg;
+    return EAGAIN;
+}
+
+static void cannot_serve(void)
+{
+    thrum_server *s = (thrum_server *)&s;
+    thrum_error e;
+    int descriptors = fault_open_descriptors();
+    assert_status(thrum_serve(&s, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo), &e), THRUM_E_SYSTEM);
+    assert_null(s);
+    assert_status(e.status, THRUM_E_SYSTEM);
+    assert_true(e.os_errno == EMFILE || e.os_errno == EAGAIN);
+    assert_true(strlen(e.text) > 0);
+    assert_int_equal(fault_open_descriptors(), descriptors);
+}
+
+static void test_the_system_refuses(void **state)
+{
+    (void)state;
+    assert_true(thread_wake_fd(thread_self()) >= 0);
+    sys.eventfd = failing_eventfd;
+    for (int i = 0; i < 2; i++) {
+        refusals = i;
+        cannot_serve();
+    }
+    sys.eventfd = sys_real.eventfd;
+    sys.thread_create = failing_thread;
+    cannot_serve();
+    sys.thread_create = sys_real.thread_create;
+}
+
+/* ---- fork ---- */
+
+static int use_in_child(thrum_server *s, const char *path)
+{
+    struct stat st;
+    size_t n;
+    if (thrum_server_drain(s, 0, 0) != THRUM_E_FORKED || thrum_server_wait(s, 0) != THRUM_E_FORKED)
+        return 1;
+    if (thrum_server_broadcast(s, THRUM_TEXT, "x", 1, &n, &n) != THRUM_E_FORKED || thrum_server_count(s) != 0)
+        return 2;
+    int before = fault_open_descriptors();
+    thrum_server_free(s);
+    if (fault_open_descriptors() >= before)
+        return 3;
+    return stat(path, &st) == 0 ? 0 : 4; /* the parent's socket file stays */
+}
+
+static void test_in_a_child_of_fork(void **state)
+{
+    char path[64], url[96];
+    thrum_conn *c;
+    thrum_error e;
+    int status;
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/thrum-test-%d.sock", (int)getpid());
+    snprintf(url, sizeof url, "ws+unix:%s", path);
+    thrum_server *s = serve(url, THRUM_SERVER(.serve = echo));
+    assert_status(thrum_connect(&c, url, NULL, &e), THRUM_OK);
+    await(thrum_server_count(s) == 1);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int wrong = use_in_child(s, path);
+        thrum_conn_free(c);
+        child_exit(wrong);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(thrum_server_count(s), 1); /* the parent notices nothing */
+    assert_int_equal(thrum_conn_state(c), THRUM_OPEN);
+    echo_once(url);
+    thrum_conn_free(c);
+    thrum_server_free(s);
+}
+
 static int settle(void **state)
 {
     (void)state;
+    sys = sys_real;
     return thread_library_settle(0, clock_after(clock_now(), PEER_MS)) ? 0 : -1;
 }
 
@@ -285,6 +506,13 @@ int main(void)
         EACH(test_drain_with_a_code),
         EACH(test_accept_failing_neither_spins_nor_stops),
         EACH(test_reuse_port),
+        EACH(test_same_port_again),
+        EACH(test_socket_file),
+        EACH(test_wait_ends_with_the_server),
+        EACH(test_wait_cancelled),
+        EACH(test_wait_and_signals),
+        EACH(test_the_system_refuses),
+        EACH(test_in_a_child_of_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -352,7 +352,7 @@ static void test_f_fork(void **state)
 #else
         (void)mine;
 #endif
-        _exit(right ? 0 : 1);
+        child_exit(right ? 0 : 1);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -1,4 +1,5 @@
-/* wait_test.c: waiting: who reads, who is woken, what ends a wait, and what a wait that is cut short leaves behind. */
+/* wait_test.c: waiting: who reads, who is woken, what ends a wait, and what a wait that is cut short leaves
+ * behind. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -49,7 +50,8 @@ static bool is_reading(thrum_conn *c)
 {
     bool found = false;
     lock_take(&c->lock);
-    list_each(l, &block_of(c)->waiters) found |= list_of(l, struct call, link)->reads;
+    list_each (l, &block_of(c)->waiters)
+        found |= list_of(l, struct call, link)->reads;
     lock_give(&c->lock);
     return found;
 }
@@ -58,7 +60,8 @@ static size_t waiting(thrum_conn *c)
 {
     size_t n = 0;
     lock_take(&c->lock);
-    list_each(l, &block_of(c)->waiters) n++;
+    list_each (l, &block_of(c)->waiters)
+        n++;
     lock_give(&c->lock);
     return n;
 }
@@ -75,7 +78,8 @@ static void test_one_of_two_reads(void **state)
     await(waiting(p.client) == 2);
     int readers = 0;
     lock_take(&p.client->lock);
-    list_each(l, &block_of(p.client)->waiters) readers += list_of(l, struct call, link)->reads;
+    list_each (l, &block_of(p.client)->waiters)
+        readers += list_of(l, struct call, link)->reads;
     assert_int_equal(block_of(p.client)->reader, READER_CALLER);
     lock_give(&p.client->lock);
     assert_int_equal(readers, 1);
@@ -114,7 +118,8 @@ static void test_whoever_reads_serves_the_others(void **state)
     (void)state;
     pthread_create(&t, NULL, recv_main, &a);
     await(is_reading(p.client));
-    assert_status(thrum_ping(p.client, "x", 1, PEER_MS), THRUM_OK); /* the pong came by way of the other thread */
+    assert_status(thrum_ping(p.client, "x", 1, PEER_MS),
+                  THRUM_OK); /* the pong came by way of the other thread */
     assert_status(thrum_send(p.server, THRUM_TEXT, "m", 1), THRUM_OK);
     pthread_join(t, NULL);
     assert_int_equal(a.got, 'm');
@@ -180,7 +185,8 @@ static int no_eventfd(unsigned value, int flags)
     return -1;
 }
 
-/* A thread that has never waited needs an eventfd and a scratch buffer: without, its call fails and nothing else does. */
+/* A thread that has never waited needs an eventfd and a scratch buffer: without, its call fails and nothing
+ * else does. */
 static void test_no_descriptor_to_wait_with(void **state)
 {
     struct job a = {.c = p.client, .t = THRUM_FOREVER};
@@ -491,7 +497,8 @@ static void test_dropped_by_the_peers_close(void **state)
     (void)state;
     thrum_conn *c = raw_client(&peer, AF_UNIX, true, THRUM_CLIENT(.send_timeout = 20));
     uint8_t *data = calloc(1, 4 << 20);
-    assert_status(thrum_send(c, THRUM_BINARY, data, 4 << 20), THRUM_E_UNFINISHED); /* so that the next cannot begin */
+    assert_status(thrum_send(c, THRUM_BINARY, data, 4 << 20),
+                  THRUM_E_UNFINISHED); /* so that the next cannot begin */
     free(data);
     lock_take(&c->lock);
     c->settings->s.send_timeout = THRUM_FOREVER; /* the next one ends by the peer's Close only */

@@ -1,5 +1,5 @@
-/* conn_test.h: a connection on a stream of the test's own: what it reads is a script, what it writes is kept, and time is
- * a number that the test says. No front, no thread, no socket. */
+/* conn_test.h: a connection on a stream of the test's own: what it reads is a script, what it writes is kept,
+ * and time is a number that the test says. No front, no thread, no socket. */
 #ifndef TESTS_CONN_TEST_H
 #define TESTS_CONN_TEST_H
 
@@ -20,11 +20,11 @@
 #include "conn/conn.h"
 #include "lib/fault.h"
 
-#define assert_status(call, want)                                                                                \
-    do {                                                                                                         \
-        thrum_status got_ = (call);                                                                              \
-        if (got_ != (want))                                                                                      \
-            fail_msg("%s: %s, not %s", #call, thrum_status_name(got_), thrum_status_name(want));                 \
+#define assert_status(call, want)                                                                            \
+    do {                                                                                                     \
+        thrum_status got_ = (call);                                                                          \
+        if (got_ != (want))                                                                                  \
+            fail_msg("%s: %s, not %s", #call, thrum_status_name(got_), thrum_status_name(want));             \
     } while (0)
 
 enum { FAKE_MAX = 1 << 21 };
@@ -32,9 +32,9 @@ struct fake {
     struct stream s;
     uint8_t *in, *out;
     size_t in_n, in_at, out_n;
-    size_t step; /* bytes of one read at the most */
-    ssize_t end; /* what a read answers when `in` is used up: -EAGAIN, 0 or another errno */
-    size_t room; /* bytes that a write still takes */
+    size_t step;  /* bytes of one read at the most */
+    ssize_t end;  /* what a read answers when `in` is used up: -EAGAIN, 0 or another errno */
+    size_t room;  /* bytes that a write still takes */
     ssize_t full; /* what a write answers without room */
     int shut_outs, cuts, frees, reads, last_slices;
 };
@@ -98,7 +98,8 @@ static inline void fake_free(struct stream *s)
 }
 static inline void fake_init(struct fake *f)
 {
-    static const struct stream_ops ops = {fake_read, fake_write, fake_shut_out, fake_cut, fake_fd, fake_describe, fake_free};
+    static const struct stream_ops ops = {fake_read, fake_write,    fake_shut_out, fake_cut,
+                                          fake_fd,   fake_describe, fake_free};
     *f = (struct fake){.s = {.ops = &ops},
                        .in = malloc(FAKE_MAX),
                        .out = malloc(FAKE_MAX),
@@ -147,9 +148,9 @@ static inline void read_all(struct thrum_conn *c, int64_t now)
         ;
 }
 
-#define REQUEST                                                                                                  \
-    "GET /x?y HTTP/1.1\r\nHost: fake.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                        \
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-One: 1\r\nX-One: 2\r\n"         \
+#define REQUEST                                                                                              \
+    "GET /x?y HTTP/1.1\r\nHost: fake.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                  \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-One: 1\r\nX-One: 2\r\n"   \
     "Sec-WebSocket-Protocol: b, a\r\n\r\n"
 
 /* A server's connection, open; whatever comes of the handshake is taken out of f->out. */

@@ -92,7 +92,8 @@ static void test_log(void **state)
     assert_int_equal(heard.lines, 2);
 }
 
-/* A pair is kept for good, since a thread may be about to call it; so their number has an end, and only that of pairs. */
+/* A pair is kept for good, since a thread may be about to call it; so their number has an end, and only that
+ * of pairs. */
 static void test_log_pairs_have_a_limit(void **state)
 {
     char args[64];

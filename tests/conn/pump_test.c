@@ -1,7 +1,7 @@
 /* pump_test.c: stream -> proto -> stream, with every answer that a stream can give. */
 #include "conn_test.h"
 
-#define S(ms) ((ms) * CLOCK_MS)
+#define S(ms) ((ms)*CLOCK_MS)
 
 static struct thrum_conn c;
 static struct fake f;
@@ -52,7 +52,8 @@ static void test_read_byte_by_byte(void **state)
     end_conn(&c, &f);
 }
 
-/* The inside of a large message goes where it will be read from, and what is behind it to scratch, in one call. */
+/* The inside of a large message goes where it will be read from, and what is behind it to scratch, in one
+ * call. */
 static void test_read_large_in_place(void **state)
 {
     enum { N = 300000 };
@@ -118,7 +119,9 @@ static void test_read_error(void **state)
 
 static void queue(const char *text)
 {
-    assert_status(thrum_proto_send(c.proto, THRUM_TEXT, (thrum_slice){(const uint8_t *)text, strlen(text)}, true), THRUM_OK);
+    assert_status(
+        thrum_proto_send(c.proto, THRUM_TEXT, (thrum_slice){(const uint8_t *)text, strlen(text)}, true),
+        THRUM_OK);
 }
 
 static void test_write(void **state)
@@ -198,7 +201,10 @@ static void test_write_error_behind_a_close(void **state)
     f.room = 0;
     f.full = -EPIPE;
     f.end = 0;
-    fake_say(&f, "\x81\x02hi\x88\x06\x03\xf0" "full", 12);
+    fake_say(&f,
+             "\x81\x02hi\x88\x06\x03\xf0"
+             "full",
+             12);
     conn_write(&c, 2);
     assert_true(conn_ended(&c));
     thrum_proto_error(c.proto, &e);
@@ -314,10 +320,16 @@ static void test_wants_no_more_than_it_may_keep(void **state)
     thrum_event e;
     (void)state;
     open_client(&c, &f, THRUM_CLIENT(.recv_high = 10, .recv_low = 4));
-    fake_say(&f, "\x82\x09" "123456789", 11);
+    fake_say(&f,
+             "\x82\x09"
+             "123456789",
+             11);
     read_all(&c, 2);
     assert_int_equal(conn_wants(&c), POLLIN);
-    fake_say(&f, "\x82\x01" "a", 3);
+    fake_say(&f,
+             "\x82\x01"
+             "a",
+             3);
     read_all(&c, 2);
     assert_int_equal(conn_wants(&c), 0);
     assert_true(thrum_proto_event(c.proto, &e)); /* nine bytes less: at the low mark */

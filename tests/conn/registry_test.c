@@ -1,5 +1,5 @@
-/* registry_test.c: the list of connections, and what exit and fork do with it. Each way for a process to end is a child of
- * its own; what its connection says at the end is read here, at the other end of the socket. */
+/* registry_test.c: the list of connections, and what exit and fork do with it. Each way for a process to end
+ * is a child of its own; what its connection says at the end is read here, at the other end of the socket. */
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,7 +24,8 @@ static void never_destroy(struct thrum_conn *c)
     (void)c;
 }
 
-/* Without asserts: it runs in children of fork, too. A client's connection on fd, listed; open if the peer answers. */
+/* Without asserts: it runs in children of fork, too. A client's connection on fd, listed; open if the peer
+ * answers. */
 static struct thrum_conn *connect_on(int fd)
 {
     struct thrum_conn *c = calloc(1, sizeof *c);
@@ -234,8 +235,8 @@ static void *hold_lock(void *arg)
     return NULL;
 }
 
-/* A thread that is stuck with the connection's lock (it never is: nothing waits with a lock held) costs its goodbye, not
- * the end of the program; and the others get theirs. */
+/* A thread that is stuck with the connection's lock (it never is: nothing waits with a lock held) costs its
+ * goodbye, not the end of the program; and the others get theirs. */
 static void way_exit_with_a_lock_held(struct thrum_conn *c)
 {
     pthread_t t;
@@ -381,8 +382,8 @@ static int in_child(struct thrum_conn *free_one, struct thrum_conn *held_one)
     return 0;
 }
 
-/* In a child the parent's connections are known as such, and the one whose lock was held is not to be walked again; at the
- * child's exit nothing is said for either. */
+/* In a child the parent's connections are known as such, and the one whose lock was held is not to be walked
+ * again; at the child's exit nothing is said for either. */
 static void test_fork(void **state)
 {
     struct peer p, q;

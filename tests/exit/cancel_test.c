@@ -1,5 +1,6 @@
-/* cancel_test.c: contract E10. A thread is cancelled inside a call that waits. It leaves no lock, no role and no turn behind:
- * another thread uses the connection and closes it, and nothing of the thread's stays in the process. */
+/* cancel_test.c: contract E10. A thread is cancelled inside a call that waits. It leaves no lock, no role and
+ * no turn behind: another thread uses the connection and closes it, and nothing of the thread's stays in the
+ * process. */
 #include <sys/un.h>
 #include "exit_test.h"
 

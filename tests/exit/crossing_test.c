@@ -1,5 +1,5 @@
-/* crossing_test.c: contract E5. The thread that made a connection ends, and so does every one that used it; the connection
- * works on in others, and the last of them closes and frees it. */
+/* crossing_test.c: contract E5. The thread that made a connection ends, and so does every one that used it;
+ * the connection works on in others, and the last of them closes and frees it. */
 #include "exit_test.h"
 
 enum { THREADS = 20 };

@@ -1,5 +1,6 @@
-/* exec_test.c: contract E8. Every descriptor of the library is close-on-exec: what is started from a process full of
- * connections, also in the midst of making one, sees the descriptors that the user left open and no others. */
+/* exec_test.c: contract E8. Every descriptor of the library is close-on-exec: what is started from a process
+ * full of connections, also in the midst of making one, sees the descriptors that the user left open and no
+ * others. */
 #include <dirent.h>
 #include <fcntl.h>
 #include "exit_test.h"
@@ -69,7 +70,8 @@ int main(int argc, char **argv)
     for (int fd = USERS_OWN; fd < 1024; fd++)
         (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     snprintf(path, sizeof path, "ws+unix:/tmp/thrum-exec-%d:/", (int)getpid());
-    check_status(thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = wait_for_end), NULL), THRUM_OK);
+    check_status(thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = wait_for_end), NULL),
+                 THRUM_OK);
     check_status(thrum_serve(&local, path, THRUM_SERVER(.serve = wait_for_end), NULL), THRUM_OK);
     check((url = strdup(thrum_server_url(server))) != NULL);
     check_status(thrum_connect(&idle, url, THRUM_CLIENT(.attended = THRUM_ON), NULL), THRUM_OK);

@@ -1,5 +1,6 @@
-/* exit_test.h: what the small programs of this folder share. They are programs like any user's, over the shared library
- * and its public headers; the other side of a connection is a bare socket here, written from RFC 6455. */
+/* exit_test.h: what the small programs of this folder share. They are programs like any user's, over the
+ * shared library and its public headers; the other side of a connection is a bare socket here, written from
+ * RFC 6455. */
 #ifndef TESTS_EXIT_TEST_H
 #define TESTS_EXIT_TEST_H
 
@@ -22,7 +23,7 @@
 
 #if defined(__SANITIZE_THREAD__)
 /* Forked children here start threads, which ThreadSanitizer refuses unless told. */
-const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
     return "die_after_fork=0";
@@ -32,7 +33,7 @@ const char *__tsan_default_options(void)
 enum { HANG_MS = 10000 }; /* how long a failure may take to show; nothing else is timed by it */
 
 /* _exit: a check that fails in a thread or a child must not wait for anybody, and must not print twice. */
-#define check(cond) ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
+#define check(cond)              ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
 #define check_status(call, want) check_status_(__FILE__, __LINE__, #call, (call), (want))
 
 _Noreturn static inline void check_failed(const char *file, int line, const char *what)
@@ -41,11 +42,13 @@ _Noreturn static inline void check_failed(const char *file, int line, const char
     _exit(1);
 }
 
-static inline void check_status_(const char *file, int line, const char *what, thrum_status got, thrum_status want)
+static inline void check_status_(const char *file, int line, const char *what, thrum_status got,
+                                 thrum_status want)
 {
     if (got == want)
         return;
-    fprintf(stderr, "%s:%d: %s: %s, not %s\n", file, line, what, thrum_status_name(got), thrum_status_name(want));
+    fprintf(stderr, "%s:%d: %s: %s, not %s\n", file, line, what, thrum_status_name(got),
+            thrum_status_name(want));
     _exit(1);
 }
 
@@ -62,14 +65,14 @@ static inline void nap(long ms)
 }
 
 /* Waits for a condition; a minute without it is a failure. */
-#define await(cond)                                                                                              \
-    do {                                                                                                         \
-        int64_t until_ = now_ms() + 6 * HANG_MS;                                                                 \
-        while (!(cond)) {                                                                                        \
-            if (now_ms() > until_)                                                                               \
-                check_failed(__FILE__, __LINE__, "within a minute: " #cond);                                     \
-            nap(1);                                                                                              \
-        }                                                                                                        \
+#define await(cond)                                                                                          \
+    do {                                                                                                     \
+        int64_t until_ = now_ms() + 6 * HANG_MS;                                                             \
+        while (!(cond)) {                                                                                    \
+            if (now_ms() > until_)                                                                           \
+                check_failed(__FILE__, __LINE__, "within a minute: " #cond);                                 \
+            nap(1);                                                                                          \
+        }                                                                                                    \
     } while (0)
 
 static inline pthread_t start(void *(*fn)(void *), void *arg)
@@ -102,8 +105,9 @@ static inline bool get(int fd, void *p, size_t n)
 /* The request of a client; a server of thrum that is given the other end answers it. */
 static inline void ask(int fd)
 {
-    static const char request[] = "GET / HTTP/1.1\r\nHost: exit.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    static const char request[] =
+        "GET / HTTP/1.1\r\nHost: exit.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     put(fd, request, sizeof request - 1);
 }
 
@@ -124,7 +128,8 @@ static inline void put_frame(int fd, uint8_t first, const void *p, uint8_t n)
     put(fd, f, 6u + n);
 }
 
-/* The head of a server's frame. False at the end of the stream; inside of a head that is a cut frame: *torn. */
+/* The head of a server's frame. False at the end of the stream; inside of a head that is a cut frame: *torn.
+ */
 static inline bool get_head(int fd, uint8_t *first, uint64_t *n)
 {
     uint8_t h[2], ext[8];
@@ -204,8 +209,8 @@ static inline bool has_ended(pid_t pid, int ms)
     return n == 1;
 }
 
-/* A child that runs fn over one end of a socket pair and exits with what it says; this process, which never calls the
- * library before, is the bare peer at *peer. */
+/* A child that runs fn over one end of a socket pair and exits with what it says; this process, which never
+ * calls the library before, is the bare peer at *peer. */
 static inline pid_t play(int (*fn)(int fd), int *peer)
 {
     int fds[2];

@@ -1,6 +1,6 @@
-/* fire_test.c: contract E12. Thirty processes, each with threads that hammer every call of the library on shared connections
- * and a server, end while they do so: by return, exit from a thread, quick_exit or pthread_exit of main before an exit. Each
- * ends in time, with its status, and by no signal. */
+/* fire_test.c: contract E12. Thirty processes, each with threads that hammer every call of the library on
+ * shared connections and a server, end while they do so: by return, exit from a thread, quick_exit or
+ * pthread_exit of main before an exit. Each ends in time, with its status, and by no signal. */
 #include "exit_test.h"
 
 enum { ROUNDS = 30, SHARED = 4 };

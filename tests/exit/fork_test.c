@@ -1,14 +1,26 @@
-/* fork_test.c: contract E6. A process whose threads are busy on their connections forks again and again. In each child every
- * call on an inherited connection or server answers E_FORKED, all of it can be freed, and a connection of its own works;
- * the parent's threads notice nothing: every echo is still the right one, and the peers never see a foreign byte. */
+/* fork_test.c: contract E6. A process whose threads are busy on their connections forks again and again. In
+ * each child every call on an inherited connection or server answers E_FORKED, all of it can be freed, and a
+ * connection of its own works; the parent's threads notice nothing: every echo is still the right one, and
+ * the peers never see a foreign byte. */
 #include <fcntl.h>
 #include "exit_test.h"
 
-enum { BUSY = 4, CHILDREN = 25 };
+/* AddressSanitizer's allocator is locked for ever in a child when another thread was inside it at the fork;
+ * and its search for leaks in a child cannot see the stacks of the parent's threads. So there the threads are
+ * let come to rest in their calls before the fork, and the child does not search. Every other build forks
+ * amidst them. */
+#if defined(__SANITIZE_ADDRESS__)
+#    define AT_REST 1
+#else
+#    define AT_REST 0
+#endif
+
+enum { BUSY = 4, CHILDREN = 25, STATUS = 24 };
 static thrum_server *server;
 static thrum_conn *conns[BUSY], *idle;
 static _Atomic bool stop;
 static _Atomic int echoes;
+static pthread_rwlock_t working = PTHREAD_RWLOCK_INITIALIZER;
 
 static void echo_serve(thrum_conn *c, void *arg)
 {
@@ -38,7 +50,9 @@ static void *be_busy(void *arg)
 {
     uint32_t number = 0;
     while (!stop) {
+        pthread_rwlock_rdlock(&working);
         echo_once(arg, number, 1 + number % 4096);
+        pthread_rwlock_unlock(&working);
         number++;
         echoes++;
     }
@@ -84,6 +98,19 @@ static int descriptors(void)
     return n;
 }
 
+static pid_t fork_amidst(void)
+{
+    if (AT_REST) {
+        pthread_rwlock_wrlock(&working);
+        nap(20);
+    }
+    pid_t pid = fork();
+    check(pid >= 0);
+    if (AT_REST && pid > 0)
+        pthread_rwlock_unlock(&working);
+    return pid;
+}
+
 _Noreturn static void child(const char *url)
 {
     thrum_conn *own;
@@ -103,13 +130,16 @@ _Noreturn static void child(const char *url)
         echo_once(own, i, 100);
     check_status(thrum_close(own, 1000, NULL), THRUM_OK);
     thrum_conn_free(own);
-    exit(23);
+    if (AT_REST)
+        _exit(STATUS);
+    exit(STATUS);
 }
 
 int main(void)
 {
     pthread_t threads[BUSY];
-    check_status(thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo_serve), NULL), THRUM_OK);
+    check_status(thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo_serve), NULL),
+                 THRUM_OK);
     const char *url = thrum_server_url(server);
     check_status(thrum_connect(&idle, url, THRUM_CLIENT(.attended = THRUM_ON), NULL), THRUM_OK);
     for (int i = 0; i < BUSY; i++) {
@@ -118,11 +148,10 @@ int main(void)
     }
     for (int i = 0; i < CHILDREN; i++) {
         int seen = echoes;
-        pid_t pid = fork();
-        check(pid >= 0);
+        pid_t pid = fork_amidst();
         if (pid == 0)
             child(url);
-        check(end_of(pid) == 23);
+        check(end_of(pid) == STATUS);
         await(echoes > seen + BUSY); /* the parent goes on */
     }
     stop = true;

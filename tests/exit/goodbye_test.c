@@ -1,5 +1,6 @@
-/* goodbye_test.c: contract E3. What the peer of a program that ends reads: Close 1001 by default, with time to answer where
- * that is asked for, nothing where that is; and never a byte of the goodbye inside a frame that another thread writes. */
+/* goodbye_test.c: contract E3. What the peer of a program that ends reads: Close 1001 by default, with time
+ * to answer where that is asked for, nothing where that is; and never a byte of the goodbye inside a frame
+ * that another thread writes. */
 #include "exit_test.h"
 
 enum { FILL = 0x5a, ROUNDS = 30 };
@@ -106,7 +107,8 @@ static int leave_while_sending(int fd)
     return 7;
 }
 
-/* True when the stream ended in a goodbye; false when it was cut, and then inside a frame or behind a whole one. */
+/* True when the stream ended in a goodbye; false when it was cut, and then inside a frame or behind a whole
+ * one. */
 static bool read_all(int peer)
 {
     static uint8_t page[1 << 16];

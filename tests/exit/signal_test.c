@@ -1,5 +1,6 @@
-/* signal_test.c: contract E7. The library's threads block every signal, so that no handler of the program ever runs on them; a
- * call that is interrupted resumes with its deadline kept, or says so where that is asked for; there is no SIGPIPE. */
+/* signal_test.c: contract E7. The library's threads block every signal, so that no handler of the program
+ * ever runs on them; a call that is interrupted resumes with its deadline kept, or says so where that is
+ * asked for; there is no SIGPIPE. */
 #include <dirent.h>
 #include "exit_test.h"
 
@@ -79,7 +80,8 @@ static void *flood(void *arg)
 {
     sigset_t set;
     (void)arg;
-    sigemptyset(&set); /* not at this thread: at the process, so the kernel chooses among those that take it */
+    sigemptyset(
+        &set); /* not at this thread: at the process, so the kernel chooses among those that take it */
     sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     while (!stop) {
@@ -111,7 +113,7 @@ static void test_flood(const char *url)
     int seen = handled;
     check_status(thrum_recv(c, &m, 300), THRUM_E_TIMEOUT);
     check(now_ms() - before >= 299); /* not ended early ... */
-    check(handled > seen + 50);      /* ... though it was interrupted: the deadline was kept, not begun anew */
+    check(handled > seen + 50); /* ... though it was interrupted: the deadline was kept, not begun anew */
     check_status(thrum_ping(c, NULL, 0, HANG_MS), THRUM_OK);
     check(look_at_all() >= 4); /* accepting, two handlers, warden */
     check_status(thrum_close(c, 1000, NULL), THRUM_OK);
@@ -170,7 +172,8 @@ int main(void)
     thrum_server *server;
     struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     check(sigaction(SIGUSR1, &a, NULL) == 0);
-    check_status(thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo_serve), NULL), THRUM_OK);
+    check_status(thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo_serve), NULL),
+                 THRUM_OK);
     test_flood(thrum_server_url(server));
     test_interrupted();
     test_no_sigpipe();

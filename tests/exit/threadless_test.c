@@ -1,5 +1,6 @@
-/* threadless_test.c: contract E13. How many threads the library has: none for a program that is always inside a call, or that
- * keeps coming back at once; one for any number of idle connections, and it answers their pings; as .attended says. */
+/* threadless_test.c: contract E13. How many threads the library has: none for a program that is always inside
+ * a call, or that keeps coming back at once; one for any number of idle connections, and it answers their
+ * pings; as .attended says. */
 #include "exit_test.h"
 
 enum { IDLE = 50, TURNS = 3000, PATTERN = 20 };
@@ -81,7 +82,8 @@ static void test_in_turn(void)
     int with_threads = 0;
     for (int i = 0; i < PATTERN; i++)
         turn(c);
-    int64_t until = now_ms() + HANG_MS; /* the thread of the first moments goes when it sees that it is not needed */
+    int64_t until =
+        now_ms() + HANG_MS; /* the thread of the first moments goes when it sees that it is not needed */
     while (thrum_library_threads() > 0 && now_ms() < until)
         turn(c);
     check(thrum_library_threads() == 0);
@@ -90,8 +92,8 @@ static void test_in_turn(void)
         with_threads += thrum_library_threads() > 0;
     }
     printf("send and recv in turn: a thread in %d of %d turns\n", with_threads, TURNS);
-    /* A turn that the machine delays by more than the habit allows looks like idleness and may bring the thread for a
-     * moment; that must stay the exception. */
+    /* A turn that the machine delays by more than the habit allows looks like idleness and may bring the
+     * thread for a moment; that must stay the exception. */
     check(with_threads < TURNS / 10);
     thrum_conn_free(c);
     check(pthread_join(t, NULL) == 0);
@@ -125,7 +127,8 @@ static void test_attended(void)
     int peer;
     thrum_conn *c = accepted_attended(&peer, THRUM_ON);
     pthread_t t = start(answer_turns, &peer);
-    for (int i = 0; i < TURNS; i++) { /* however prompt the program is: whenever no call is inside, the thread is there */
+    for (int i = 0; i < TURNS;
+         i++) { /* however prompt the program is: whenever no call is inside, the thread is there */
         turn(c);
         check(thrum_library_threads() == 1);
     }

@@ -1,5 +1,4 @@
 /* assemble_test.c: frames to messages, limits, and every way in which a peer may break RFC 6455 section 5. */
-#include "base/mem.h"
 #include "proto_test.h"
 
 static void broken(uint8_t first, const void *payload, size_t n, thrum_status s, int code)
@@ -76,48 +75,12 @@ static void test_R1_length_msb_and_limit(void **state)
         }
 }
 
-static size_t held, most;
-
-static void *counted_alloc(void *ctx, size_t n)
-{
-    size_t *p = malloc(n + 16);
-    (void)ctx;
-    if (!p)
-        return NULL;
-    *p = n;
-    held += n;
-    most = held > most ? held : most;
-    return p + 2;
-}
-
-static void counted_release(void *ctx, void *v)
-{
-    size_t *p = (size_t *)v - 2;
-    (void)ctx;
-    if (v) {
-        held -= *p;
-        free(p);
-    }
-}
-
-static void *counted_resize(void *ctx, void *v, size_t n)
-{
-    void *p = counted_alloc(ctx, n);
-    if (p && v) {
-        size_t old = *((size_t *)v - 2);
-        memcpy(p, v, old < n ? old : n);
-        counted_release(ctx, v);
-    }
-    return p;
-}
-
 /* A length that is announced costs nothing; bytes that come cost at most twice what they are. */
 static void test_R2_memory_follows_bytes(void **state)
 {
-    static const struct mem_hook hook = {NULL, counted_alloc, counted_resize, counted_release};
     uint8_t h[10] = {0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0}, piece[1000] = {0};
     (void)state;
-    mem_force_hook(&hook);
+    count_memory(SIZE_MAX, 0);
     thrum_proto *p = open_client(THRUM_CLIENT(.max_message = THRUM_NO_LIMIT));
     size_t idle = held;
     feed(p, h, sizeof h);
@@ -129,8 +92,7 @@ static void test_R2_memory_follows_bytes(void **state)
     assert_true(held - idle <= 2 * 300010 + 4096);
     assert_true(most - idle <= 3 * 300010 + 8192); /* while one block is copied to the next */
     thrum_proto_free(p);
-    assert_int_equal(held, 0);
-    mem_force_hook(NULL);
+    stop_counting();
 }
 
 static void test_R6_order_of_fragments(void **state)
@@ -277,6 +239,172 @@ static void test_window(void **state)
     thrum_proto_free(p);
 }
 
+/* Every form of the length, in both roles, whole and cut at every byte of the header. */
+static void test_length_forms(void **state)
+{
+    static const size_t sizes[] = {0, 1, 124, 125, 126, 127, 65534, 65535, 65536, 65537};
+    static uint8_t d[65537], f[65551];
+    thrum_event e;
+    (void)state;
+    for (size_t i = 0; i < sizeof d; i++)
+        d[i] = (uint8_t)(i * 31 >> 2);
+    for (size_t k = 0; k < 2 * sizeof sizes / sizeof sizes[0]; k++) {
+        size_t n = frame(f, 0x82, d, sizes[k / 2], k % 2);
+        for (size_t cut = 0; cut < 16 && cut < n; cut++) {
+            thrum_proto *p = k % 2 ? open_server(NULL) : open_client(NULL);
+            feed(p, f, cut);
+            feed(p, f + cut, n - cut);
+            assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+            assert_int_equal(e.message.len, sizes[k / 2]);
+            assert_memory_equal(e.message.data, d, sizes[k / 2]);
+            assert_int_equal(e.message.data[e.message.len], 0);
+            thrum_message_release(&e.message);
+            thrum_proto_free(p);
+        }
+    }
+}
+
+/* The header alone decides: the error is there before a byte of payload, and costs nothing but the Close. */
+static void test_R1_no_memory_is_asked_for(void **state)
+{
+    static const uint8_t h[][10] = {{0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 1},
+                                    {0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        count_memory(SIZE_MAX, 0);
+        thrum_proto *p = open_client(NULL);
+        size_t idle = held;
+        most = held;
+        feed(p, h[i], sizeof h[i]);
+        expect_error(p, i ? THRUM_E_TOO_BIG : THRUM_E_PROTOCOL, i ? 1009 : 1002);
+        assert_true(most - idle < 1024);
+        thrum_proto_free(p);
+        stop_counting();
+    }
+}
+
+/* The second fragment's length is judged together with the first one's bytes, without overflow. */
+static void test_R3_no_limit_is_as_safe(void **state)
+{
+    uint8_t h[10] = {0x80, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    (void)state;
+    thrum_proto *p =
+        open_client(THRUM_CLIENT(.max_message = THRUM_NO_LIMIT, .max_fragments = THRUM_NO_LIMIT));
+    h[0] = 0x02;
+    feed(p, "\x02\x01x", 3);
+    h[0] = 0x80;
+    feed(p, h, sizeof h);
+    feed(p, "0123456789", 10);
+    assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+    size_t room;
+    assert_non_null(thrum_proto_in(p, &room));
+    assert_true(room <= 8192);
+    thrum_proto_free(p);
+}
+
+static void test_R5_rsv1_is_refused_everywhere(void **state)
+{
+    (void)state;
+    broken(0xc1, "x", 1, THRUM_E_PROTOCOL, 1002);
+    broken(0xc9, "x", 1, THRUM_E_PROTOCOL, 1002);
+    thrum_proto *p = open_server(NULL);
+    say(p, 0x01, "a", 1);
+    say(p, 0xc0, "b", 1);
+    expect_error(p, THRUM_E_PROTOCOL, 1002);
+    thrum_proto_free(p);
+}
+
+/* A header with two faults: the first two bytes are judged first, however it comes. */
+static void test_two_faults_one_answer(void **state)
+{
+    static const uint8_t h[] = {0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 1}; /* masked, and too long */
+    char whole[256], cut[256];
+    (void)state;
+    for (int by = 0; by < 2; by++) {
+        thrum_proto *p = open_client(NULL);
+        thrum_error e;
+        for (size_t i = 0; by && i < sizeof h; i++)
+            feed(p, h + i, 1);
+        feed(p, h, by ? 0 : sizeof h);
+        thrum_proto_error(p, &e);
+        memcpy(by ? cut : whole, e.text, sizeof e.text);
+        thrum_proto_free(p);
+    }
+    assert_string_equal(whole, cut);
+    assert_non_null(strstr(whole, "masked"));
+}
+
+/* Fragments without end: bounded in number, and each costs what its bytes cost. */
+static void test_R7_fragments_without_end(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size < 2; size++) {
+        count_memory(SIZE_MAX, 0);
+        thrum_proto *p = open_client(NULL);
+        size_t idle = held;
+        feed(p, "\x02", 1);
+        feed(p, "\x00", 1);
+        for (int i = 1; i < 65536; i++) {
+            feed(p, size ? "\x00\x01x" : "\x00\x00", 2 + size);
+            if (i % 4096 == 0)
+                assert_true(held - idle <= 2 * size * (size_t)i + 4096);
+        }
+        assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+        feed(p, "\x00\x00", 2); /* 65,536 are allowed */
+        expect_error(p, THRUM_E_TOO_BIG, 1009);
+        thrum_proto_free(p);
+        stop_counting();
+    }
+}
+
+static void test_message_in_parts(void **state)
+{
+    static const uint32_t part[] = {THRUM_PART_FIRST, 0, THRUM_PART_LAST};
+    static const char *const text[] = {"ab", "c", "d"};
+    thrum_event e;
+    (void)state;
+    thrum_proto *p = open_client(NULL);
+    feed(p,
+         "\x01\x04"
+         "ab",
+         4);
+    assert_false(thrum_proto_event(p, &e));
+    assert_true(proto_has_event(p, true));
+    assert_false(proto_has_event(p, false));
+    for (int i = 0; i < 3; i++) {
+        assert_true(thrum_proto_event_part(p, &e));
+        assert_int_equal(e.message.part, part[i]);
+        assert_string_equal((const char *)e.message.data, text[i]);
+        thrum_message_release(&e.message);
+        assert_false(thrum_proto_event_part(p, &e));
+        assert_int_equal(proto_in_parts(p), i < 2);
+        feed(p, "c", i == 0);
+        feed(p, "d\x80\x00", i == 1 ? 3 : 0);
+    }
+    thrum_proto_free(p);
+}
+
+/* What was taken in parts still counts against the limit of the message, and its text is judged as a whole.
+ */
+static void test_parts_do_not_lift_the_limits(void **state)
+{
+    thrum_event e;
+    (void)state;
+    thrum_proto *p = open_client(THRUM_CLIENT(.max_message = 4)), *q = open_client(NULL);
+    feed(p, "\x02\x03xyz", 5);
+    assert_true(thrum_proto_event_part(p, &e));
+    thrum_message_release(&e.message);
+    feed(p, "\x80\x02", 2);
+    expect_error(p, THRUM_E_TOO_BIG, 1009);
+    feed(q, "\x01\x01\xc3", 3);
+    assert_true(thrum_proto_event_part(q, &e));
+    thrum_message_release(&e.message);
+    feed(q, "\x80\x01(", 3);
+    expect_error(q, THRUM_E_UTF8, 1007);
+    thrum_proto_free(p);
+    thrum_proto_free(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +419,14 @@ int main(void)
         cmocka_unit_test(test_whole_before_the_error_is_kept),
         cmocka_unit_test(test_examples_of_the_rfc),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_length_forms),
+        cmocka_unit_test(test_R1_no_memory_is_asked_for),
+        cmocka_unit_test(test_R3_no_limit_is_as_safe),
+        cmocka_unit_test(test_R5_rsv1_is_refused_everywhere),
+        cmocka_unit_test(test_two_faults_one_answer),
+        cmocka_unit_test(test_R7_fragments_without_end),
+        cmocka_unit_test(test_message_in_parts),
+        cmocka_unit_test(test_parts_do_not_lift_the_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "base/base64.h"
+#include "base/mem.h"
 #include "base/sha1.h"
 #include "proto/proto.h"
 
@@ -187,6 +188,122 @@ static inline bool next_of(thrum_proto *p, thrum_event_kind what, thrum_event *e
         thrum_message_release(&e->message);
     }
     return false;
+}
+
+/* Takes the next event, which must be this message. */
+static inline void expect_message(thrum_proto *p, const char *text)
+{
+    thrum_event e;
+    if (!next_of(p, THRUM_EVENT_MESSAGE, &e))
+        fail_msg("no message, not \"%s\"", text);
+    assert_int_equal(e.message.part, THRUM_PART_WHOLE);
+    assert_int_equal(e.message.len, strlen(text));
+    assert_string_equal((const char *)e.message.data, text);
+    thrum_message_release(&e.message);
+}
+
+static inline thrum_slice slice_of(const char *s)
+{
+    return (thrum_slice){(const uint8_t *)s, strlen(s)};
+}
+
+/* What stands in the first frame of b: its first byte, its payload (unmasked in place) and its size on the
+ * wire. */
+struct seen {
+    uint8_t first;
+    bool masked;
+    uint8_t *p;
+    size_t n, size;
+};
+
+static inline struct seen see(uint8_t *b, size_t size)
+{
+    struct seen f = {.first = b[0], .masked = b[1] & 0x80, .n = b[1] & 0x7f};
+    size_t k = 2;
+    assert_true(size >= 2);
+    if (f.n >= 126) {
+        size_t more = f.n == 126 ? 2 : 8;
+        for (f.n = 0; more-- > 0;)
+            f.n = f.n << 8 | b[k++];
+    }
+    const uint8_t *key = b + k;
+    k += f.masked ? 4 : 0;
+    assert_true(k + f.n <= size);
+    for (size_t i = 0; f.masked && i < f.n; i++)
+        b[k + i] ^= key[i % 4];
+    f.p = b + k;
+    f.size = k + f.n;
+    return f;
+}
+
+/* Carries bytes both ways until neither side has any. */
+static inline void pump(thrum_proto *a, thrum_proto *b)
+{
+    thrum_proto *const side[] = {a, b};
+    for (int idle = 0, i = 0; idle < 2; i = !i) {
+        thrum_slice v;
+        idle++;
+        while (thrum_proto_out(side[i], &v, 1) == 1) {
+            idle = 0;
+            feed(side[!i], v.p, v.n);
+            thrum_proto_out_done(side[i], v.n, now);
+        }
+    }
+}
+
+/* ---- memory that is counted, and fails when told to ---- */
+
+static size_t held, most, asked_for;         /* bytes now; the most at once; calls */
+static size_t fail_from = SIZE_MAX, fail_to; /* the calls with these numbers get nothing */
+
+static inline void *counted_alloc(void *ctx, size_t n)
+{
+    (void)ctx;
+    size_t call = asked_for++;
+    size_t *p = call >= fail_from && call < fail_to ? NULL : malloc(n + 16);
+    if (!p)
+        return NULL;
+    *p = n;
+    held += n;
+    most = held > most ? held : most;
+    return p + 2;
+}
+
+static inline void counted_release(void *ctx, void *v)
+{
+    (void)ctx;
+    if (!v)
+        return;
+    size_t *p = (size_t *)v - 2;
+    held -= *p;
+    free(p);
+}
+
+static inline void *counted_resize(void *ctx, void *v, size_t n)
+{
+    void *p = counted_alloc(ctx, n);
+    if (p && v) {
+        size_t old = *((size_t *)v - 2);
+        memcpy(p, v, old < n ? old : n);
+        counted_release(ctx, v);
+    }
+    return p;
+}
+
+static const struct mem_hook counted = {NULL, counted_alloc, counted_resize, counted_release};
+
+static inline void count_memory(size_t from, size_t to)
+{
+    held = most = asked_for = 0;
+    fail_from = from;
+    fail_to = to;
+    mem_force_hook(&counted);
+}
+
+static inline void stop_counting(void)
+{
+    assert_int_equal(held, 0);
+    mem_force_hook(NULL);
 }
 
 #endif
