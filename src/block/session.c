@@ -136,11 +136,11 @@ static void serve(struct session *n)
     }
 }
 
-static void session_main(void *arg)
+/* Also where a handler ends its thread by pthread_exit, or is cancelled. */
+static void session_end(void *arg)
 {
     struct session *n = arg;
     struct thrum_server *s = n->server;
-    serve(n);
     lock_take(&s->lock);
     struct thrum_conn *c = n->conn;
     n->conn = NULL;
@@ -155,6 +155,13 @@ static void session_main(void *arg)
     lock_give(&s->lock);
     mem_free(n);
     server_unref(s);
+}
+
+static void session_main(void *arg)
+{
+    pthread_cleanup_push(session_end, arg);
+    serve(arg);
+    pthread_cleanup_pop(1);
 }
 
 /* Over the limit or without memory: as much of an answer as can be had for nothing. */

@@ -13,28 +13,41 @@ static bool is_head_request(const thrum_proto *p)
     return p->request && strcmp(p->request->method, "HEAD") == 0;
 }
 
-static bool compose(thrum_proto *p, struct buf *b, int status, const struct thrum_reply *r, const char *extra,
-                    const char *text)
+static bool put(struct buf *b, const char *s)
 {
-    char line[512];
+    return buf_append(b, s, strlen(s)) == THRUM_OK;
+}
+
+/* A 426 must say what to upgrade to, and Connection must name Upgrade (RFC 9110 sections 7.8 and 15.5.22). */
+static bool put_status(struct buf *b, int status)
+{
+    static const char upgrade[] =
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    char line[96];
+    text_format(line, sizeof line, "HTTP/1.1 %d %s\r\nConnection: close\r\n", status, http1_reason(status));
+    return put(b, line) && (status != 426 || put(b, upgrade));
+}
+
+static bool put_content(struct buf *b, const char *type, size_t n)
+{
+    char line[64];
+    text_format(line, sizeof line, "\r\nContent-Length: %zu\r\n", n);
+    return put(b, "Content-Type: ") && put(b, type) && put(b, line);
+}
+
+/* Texts of any length go in whole: a line that is cut would run into the next. */
+static bool compose(const thrum_proto *p, struct buf *b, int status, const struct thrum_reply *r,
+                    const char *extra, const char *text)
+{
+    const char *name = p->set->server_name;
     const char *type = r && r->type ? r->type : "text/plain; charset=utf-8";
     const char *body = r && r->body ? r->body : text;
     size_t n = r && r->body ? r->n : strlen(text);
     bool bodiless = status == 204 || status == 304;
-    size_t len = text_format(line, sizeof line, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s%s%s%s", status,
-                             http1_reason(status), p->set->server_name ? "Server: " : "",
-                             p->set->server_name ? p->set->server_name : "",
-                             p->set->server_name ? "\r\n" : "", extra ? extra : "");
-    if (buf_append(b, line, len) != THRUM_OK || (r && buf_append(b, r->fields.p, r->fields.len) != THRUM_OK))
-        return false;
-    if (!bodiless) {
-        len = text_format(line, sizeof line, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, n);
-        if (buf_append(b, line, len) != THRUM_OK)
-            return false;
-    }
-    if (buf_append(b, "\r\n", 2) != THRUM_OK)
-        return false;
-    return bodiless || is_head_request(p) || buf_append(b, body, n) == THRUM_OK;
+    return put_status(b, status) && (!name || (put(b, "Server: ") && put(b, name) && put(b, "\r\n"))) &&
+           (!extra || put(b, extra)) && (!r || buf_append(b, r->fields.p, r->fields.len) == THRUM_OK) &&
+           (bodiless || put_content(b, type, n)) && put(b, "\r\n") &&
+           (bodiless || is_head_request(p) || buf_append(b, body, n) == THRUM_OK);
 }
 
 void answer_http(thrum_proto *p, int status, struct thrum_reply *r, const char *extra, const char *text)

@@ -105,17 +105,19 @@ static size_t take_head(thrum_proto *p, const uint8_t *d, size_t n)
 /* ---- payloads
  * --------------------------------------------------------------------------------------------------- */
 
-/* Room for `more` bytes and the NUL. A frame whose payload is all here gets just that much; one that is still
- * to come grows by doubling. */
+/* Room for `more` bytes and the NUL. It grows by doubling, but a message's last frame never over its end: one
+ * whose payload is all here gets just that much. */
 static bool reserve(thrum_proto *p, size_t more)
 {
     struct buf *b = &p->msg;
     if (b->cap - b->len > more)
         return true;
     size_t cap = b->len + more + 1;
-    bool whole = p->frame.fin && p->frame.len - p->frame_at == more;
-    if (!whole && cap < b->cap * 2)
+    if (cap < b->cap * 2)
         cap = b->cap * 2;
+    uint64_t rest = p->frame.len - p->frame_at;
+    if (p->frame.fin && cap - b->len - 1 > rest)
+        cap = b->len + (size_t)rest + 1;
     uint8_t *d = mem_resize(b->p, cap);
     if (!d) {
         proto_fail(p, 1011, THRUM_E_MEMORY, "no memory for a message");
@@ -175,8 +177,6 @@ static void end_frame(thrum_proto *p)
         control_frame(p);
     else if (p->frame.fin)
         end_message(p);
-    else
-        events_review(p);
 }
 
 void assemble_payload(thrum_proto *p, uint8_t *d, size_t n, bool in_place)
@@ -200,6 +200,7 @@ void assemble_payload(thrum_proto *p, uint8_t *d, size_t n, bool in_place)
     if (!frame_is_control(h->opcode)) {
         p->msg.len += n;
         p->stats.bytes_in += n;
+        events_review(p); /* one frame may be longer than the water mark */
         if (n > 0 && p->msg_kind == THRUM_TEXT && !utf8_feed(&p->utf8, to, n)) {
             proto_fail(p, 1007, THRUM_E_UTF8, "a text message is not UTF-8");
             return;

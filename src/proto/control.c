@@ -105,8 +105,9 @@ static void take_close(thrum_proto *p)
     if (!p->close_sent) {
         p->by_peer = true;
         outbox_drop_fresh(p, false);
-        if (control_send_close(p, n ? code : 0, (thrum_slice){NULL, 0}) != THRUM_OK) {
-            proto_cut(p, THRUM_E_MEMORY, 0, "no memory to answer the peer's Close", p->now);
+        thrum_status s = control_send_close(p, n ? code : 0, (thrum_slice){NULL, 0});
+        if (s != THRUM_OK) {
+            proto_cut(p, s, 0, "the peer's Close could not be answered", p->now);
             return;
         }
     }
@@ -152,7 +153,7 @@ void control_frame(thrum_proto *p)
         p->stats.pings_in++;
         /* One that cannot be answered for want of memory is not answered: the peer's keepalive decides. */
         if (!p->close_sent)
-            (void)outbox_control(p, FRAME_PONG, s);
+            (void)outbox_answer(p, s);
         (void)event_push_copy(p, THRUM_EVENT_PING, 0, s.p, s.n);
         break;
     case FRAME_PONG: take_pong(p); break;
@@ -268,10 +269,11 @@ static void keep_alive(thrum_proto *p)
                                       ? p->set->close_timeout
                                       : DEAD_PEER_MS);
     } else if (!p->ping_by && p->now >= next_ping(p)) {
-        if (thrum_proto_ping(p, (thrum_slice){NULL, 0}, p->now, NULL) == THRUM_OK)
+        thrum_status s = thrum_proto_ping(p, (thrum_slice){NULL, 0}, p->now, NULL);
+        if (s == THRUM_OK || s == THRUM_E_FULL) /* full: enough pings of the user's wait for an answer */
             p->ping_by = after(p->now, p->set->ping_timeout);
         else
-            p->heard = p->now; /* no memory or no room: the next interval tries again */
+            p->heard = p->now; /* no memory or no randomness: the next interval tries again */
     }
 }
 
@@ -318,6 +320,10 @@ void control_tick(thrum_proto *p)
         }
         proto_end(p);
     } else if (p->state == THRUM_CONNECTING && !p->failed && !p->http_answered && p->now >= p->open_by) {
+        if (p->expect == EXPECT_BODY) { /* refused it is; only the reason is not all here */
+            client_refused(p);
+            return;
+        }
         if (p->server && p->scan.total > 0 && p->expect == EXPECT_HEAD) {
             error_set(&p->error, THRUM_E_TIMEOUT, "the opening handshake was not done within %lld ms: %s",
                       (long long)p->set->open_timeout, open_phase(p));

@@ -3,20 +3,27 @@
 #include "base/mem.h"
 #include "proto/proto_int.h"
 
+static const uint8_t nothing[1]; /* the payload of events without one */
+
 static struct event_node *first(const thrum_proto *p)
 {
     return list_empty(&p->events) ? NULL : list_of(p->events.next, struct event_node, link);
 }
 
+static bool informs(thrum_event_kind what)
+{
+    return what == THRUM_EVENT_PING || what == THRUM_EVENT_PONG;
+}
+
 static void node_free(thrum_proto *p, struct event_node *n)
 {
     list_remove(&n->link);
+    list_remove(&n->inform);
     if (n->e.what == THRUM_EVENT_MESSAGE) {
         p->queued--;
         p->queued_bytes -= n->e.message.len;
-    } else {
-        p->others--;
     }
+    p->ninforms -= informs(n->e.what);
     mem_free(n);
 }
 
@@ -25,17 +32,16 @@ static bool is_wanted(const thrum_proto *p, thrum_event_kind what)
     return p->host.events == 0 || (p->host.events & (UINT64_C(1) << what));
 }
 
-static void make_room(thrum_proto *p)
+/* They are in a list of their own, so that the oldest is found at once behind any number of messages. */
+static void queue_inform(thrum_proto *p, struct event_node *n)
 {
-    list_each_safe (l, next, &p->events) {
-        struct event_node *n = list_of(l, struct event_node, link);
-        if (p->others < EVENT_LIMIT)
-            return;
-        if (n->e.what == THRUM_EVENT_PING || n->e.what == THRUM_EVENT_PONG) {
-            thrum_message_release(&n->e.message);
-            node_free(p, n);
-        }
+    if (p->ninforms == EVENT_LIMIT) {
+        struct event_node *oldest = list_of(p->informs.next, struct event_node, inform);
+        thrum_message_release(&oldest->e.message);
+        node_free(p, oldest);
     }
+    list_push(&p->informs, &n->inform);
+    p->ninforms++;
 }
 
 bool event_push(thrum_proto *p, thrum_event_kind what, uint16_t code, thrum_message m)
@@ -50,12 +56,12 @@ bool event_push(thrum_proto *p, thrum_event_kind what, uint16_t code, thrum_mess
         return false;
     }
     n->e = (thrum_event){.what = what, .code = code, .message = m};
+    list_init(&n->inform);
     if (what == THRUM_EVENT_MESSAGE) {
         p->queued++;
         p->queued_bytes += m.len;
-    } else {
-        make_room(p);
-        p->others++;
+    } else if (informs(what)) {
+        queue_inform(p, n);
     }
     list_push(&p->events, &n->link);
     events_review(p);
@@ -66,9 +72,10 @@ bool event_push_copy(thrum_proto *p, thrum_event_kind what, uint16_t code, const
 {
     if (!is_wanted(p, what))
         return true;
-    thrum_message m = {.kind = THRUM_BINARY, .part = THRUM_PART_WHOLE, .len = n, .hold = mem_copy(d, n)};
-    m.data = m.hold;
-    return m.hold && event_push(p, what, code, m);
+    thrum_message m = {.kind = THRUM_BINARY, .part = THRUM_PART_WHOLE, .len = n, .data = nothing};
+    if (n > 0 && !(m.data = m.hold = mem_copy(d, n)))
+        return false;
+    return event_push(p, what, code, m);
 }
 
 /* A message that is not whole counts where it will be taken in parts, or where it has no limit and nobody
@@ -141,10 +148,13 @@ bool proto_has_event(const thrum_proto *p, bool parts)
 
 bool proto_in_parts(const thrum_proto *p)
 {
-    /* Its last part, once whole, stands in the queue without the first flag. */
-    const struct event_node *n = first(p);
-    if (n && n->e.what == THRUM_EVENT_MESSAGE)
-        return !(n->e.message.part & THRUM_PART_FIRST);
+    /* Its last part, once whole, stands in the queue without the first flag; there may be other events before
+     * it. */
+    list_each (l, &p->events) {
+        const thrum_event *e = &list_of(l, struct event_node, link)->e;
+        if (e->what == THRUM_EVENT_MESSAGE)
+            return !(e->message.part & THRUM_PART_FIRST);
+    }
     return p->parted;
 }
 

@@ -15,37 +15,62 @@
 
 enum { REQUEST_MAX = 128 * 1024, INTERIM_MAX = 8, KEY_SIZE = BASE64_SIZE(16) };
 
-static bool put(struct buf *b, const char *s)
+static thrum_status put(struct buf *b, const char *s)
 {
-    return buf_append(b, s, strlen(s)) == THRUM_OK;
+    return buf_append(b, s, strlen(s));
 }
 
-static bool put_field(struct buf *b, const char *name, const char *value)
+static thrum_status put_field(struct buf *b, const char *name, const char *value)
 {
-    return !value || (put(b, name) && put(b, ": ") && put(b, value) && put(b, "\r\n"));
+    if (!value)
+        return THRUM_OK;
+    thrum_status s = put(b, name);
+    s = s ? s : put(b, ": ");
+    s = s ? s : put(b, value);
+    return s ? s : put(b, "\r\n");
 }
 
-static bool put_subprotocols(struct buf *b, char **v)
+static thrum_status put_subprotocols(struct buf *b, char **v)
 {
     if (!v || !v[0])
-        return true;
-    bool done = put(b, "Sec-WebSocket-Protocol: ");
-    for (size_t i = 0; v[i]; i++)
-        done = done && (i == 0 || put(b, ", ")) && put(b, v[i]);
-    return done && put(b, "\r\n");
+        return THRUM_OK;
+    thrum_status s = put(b, "Sec-WebSocket-Protocol: ");
+    for (size_t i = 0; v[i]; i++) {
+        s = s || i == 0 ? s : put(b, ", ");
+        s = s ? s : put(b, v[i]);
+    }
+    return s ? s : put(b, "\r\n");
 }
 
-static bool compose(const thrum_proto *p, struct buf *b, const char *host)
+static thrum_status compose(const thrum_proto *p, struct buf *b, const char *host)
 {
-    const struct settings *s = p->set;
-    bool done = put(b, "GET ") && put(b, p->target) && put(b, " HTTP/1.1\r\n") &&
-                put_field(b, "Host", host) && put(b, "Upgrade: websocket\r\nConnection: Upgrade\r\n") &&
-                put_field(b, "Sec-WebSocket-Key", p->key) && put(b, "Sec-WebSocket-Version: 13\r\n") &&
-                put_field(b, "Origin", s->origin) && put_subprotocols(b, s->subprotocols) &&
-                put_field(b, "User-Agent", s->user_agent);
-    for (size_t i = 0; s->headers && s->headers[i]; i += 2)
-        done = done && put_field(b, s->headers[i], s->headers[i + 1]);
-    return done && put(b, "\r\n");
+    const struct settings *set = p->set;
+    thrum_status s = put(b, "GET ");
+    s = s ? s : put(b, p->target);
+    s = s ? s : put(b, " HTTP/1.1\r\n");
+    s = s ? s : put_field(b, "Host", host);
+    s = s ? s : put(b, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    s = s ? s : put_field(b, "Sec-WebSocket-Key", p->key);
+    s = s ? s : put(b, "Sec-WebSocket-Version: 13\r\n");
+    s = s ? s : put_field(b, "Origin", set->origin);
+    s = s ? s : put_subprotocols(b, set->subprotocols);
+    s = s ? s : put_field(b, "User-Agent", set->user_agent);
+    for (size_t i = 0; set->headers && set->headers[i]; i += 2)
+        s = s ? s : put_field(b, set->headers[i], set->headers[i + 1]);
+    return s ? s : put(b, "\r\n");
+}
+
+static thrum_status queue_request(thrum_proto *p, const char *host, thrum_error *err)
+{
+    struct buf b;
+    buf_init(&b, REQUEST_MAX);
+    thrum_status s = p->target ? compose(p, &b, host) : THRUM_E_MEMORY;
+    s = s ? s : outbox_bytes(p, b.p, b.len);
+    buf_free(&b);
+    if (s == THRUM_E_TOO_BIG)
+        return error_set(err, THRUM_E_ARGUMENT,
+                         "the request is over 128 KiB: make the URL or .headers shorter");
+    return s ? error_set(err, s, "no memory for the request") : THRUM_OK;
 }
 
 static thrum_status make_key(thrum_proto *p, thrum_error *err)
@@ -89,21 +114,15 @@ thrum_status client_begin(thrum_proto *p, const char *url, thrum_error *err)
 {
     struct uri u;
     char host[300];
-    struct buf b;
     thrum_status s = read_url(&u, url, err);
     s = s ? s : make_key(p, err);
     if (s != THRUM_OK)
         return s;
-    buf_init(&b, REQUEST_MAX);
     p->target = make_target(&u);
     if (uri_host(&u, host, sizeof host) == 0)
-        s = error_set(err, THRUM_E_ARGUMENT, "the host in the URL is too long");
-    else if (p->target && compose(p, &b, host) && outbox_bytes(p, b.p, b.len) == THRUM_OK)
-        LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "> GET request to %s", host);
-    else
-        s = error_set(err, THRUM_E_MEMORY, "no memory for the request, or it is over 128 KiB");
-    buf_free(&b);
-    return s;
+        return error_set(err, THRUM_E_ARGUMENT, "the host in the URL is too long");
+    LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "> GET request to %s", host);
+    return queue_request(p, host, err);
 }
 
 /* ---- the answer

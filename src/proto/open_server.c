@@ -69,20 +69,21 @@ static bool is_key(thrum_slice s)
 static struct refusal judge_websocket(const thrum_proto *p)
 {
     const struct http1_head *h = p->parsed;
-    static const char upgrade[] = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
     if (!field_equal(h->method, "GET"))
         return (struct refusal){405, "only GET is allowed", "Allow: GET\r\n"};
     if (!uri_is_target(h->target))
         return no(400, "the request target must begin with a slash");
     if (!is_in_lists(h, "Upgrade", "websocket"))
-        return (struct refusal){426, "this is a WebSocket server", upgrade};
+        return no(426, "this is a WebSocket server");
     if (!is_in_lists(h, "Connection", "upgrade"))
         return no(400, "Connection does not name upgrade");
     if (http1_count(h, "Sec-WebSocket-Version") != 1 ||
         !field_equal(http1_get(h, "Sec-WebSocket-Version", 0), "13"))
-        return (struct refusal){426, "only version 13 is spoken", upgrade};
+        return no(426, "only version 13 is spoken");
     if (http1_count(h, "Sec-WebSocket-Key") != 1 || !is_key(http1_get(h, "Sec-WebSocket-Key", 0)))
         return no(400, "Sec-WebSocket-Key must be 16 bytes of base64");
+    if (p->request->noffered > OFFERED_MAX)
+        return no(400, "more than 128 subprotocols are offered");
     for (size_t i = 0; i < p->request->noffered; i++)
         if (!field_is_token(field_text(p->request->offered[i])))
             return no(400, "Sec-WebSocket-Protocol is malformed");
@@ -199,7 +200,8 @@ void open_done(thrum_proto *p)
     mem_free(p->parsed);
     p->parsed = NULL;
     buf_free(&p->head);
-    (void)event_push_copy(p, THRUM_EVENT_OPEN, 0, (const uint8_t *)"", 0);
+    if (!event_push_copy(p, THRUM_EVENT_OPEN, 0, NULL, 0))
+        proto_fail(p, 1011, THRUM_E_MEMORY, "no memory to say that the handshake is done");
 }
 
 static void switch_protocols(thrum_proto *p, const struct decision *d)
@@ -240,5 +242,7 @@ thrum_status proto_answer(thrum_proto *p, struct decision *d, thrum_time now)
         refuse(p, r);
     else
         switch_protocols(p, d);
+    if (p->in_ended && p->state != THRUM_CLOSED) /* while it was being decided */
+        proto_in_over(p, 0);
     return THRUM_OK;
 }

@@ -122,26 +122,31 @@ static struct item *own_frame(thrum_proto *p, uint8_t opcode, bool fin, const th
     return i;
 }
 
-/* Of pongs that have not begun only the latest is kept (RFC 6455 section 5.5.3). */
-static void drop_fresh_pong(thrum_proto *p)
+/* Of answers that have not begun only the latest is kept (RFC 6455 section 5.5.3). They stand before all
+ * fresh data, so a ping costs the same however long the queue is. */
+static void drop_fresh_answer(thrum_proto *p)
 {
-    list_each_safe (l, next, &p->out) {
+    list_each (l, &p->out) {
         struct item *i = list_of(l, struct item, link);
-        if (i->pong && i->done == 0) {
+        if (i->done == 0 && i->answer) {
             p->stats.pongs_out--;
             item_free(p, i);
+            return;
         }
+        if (i->done == 0 && i->data)
+            return;
     }
 }
 
-thrum_status outbox_control(thrum_proto *p, uint8_t opcode, thrum_slice s)
+static thrum_status queue_control(thrum_proto *p, uint8_t opcode, thrum_slice s, bool answer)
 {
     thrum_status st;
-    if (opcode == FRAME_PONG)
-        drop_fresh_pong(p);
     struct item *i = own_frame(p, opcode, true, &s, 1, s.n, &st);
     if (!i)
         return st;
+    if (answer)
+        drop_fresh_answer(p); /* not before there is another */
+    i->answer = answer;
     i->passes = opcode != FRAME_CLOSE; /* behind a Close no data may follow (RFC 6455 section 5.5.1) */
     i->pong = opcode == FRAME_PONG;
     queue(p, i);
@@ -150,11 +155,22 @@ thrum_status outbox_control(thrum_proto *p, uint8_t opcode, thrum_slice s)
     return THRUM_OK;
 }
 
+thrum_status outbox_control(thrum_proto *p, uint8_t opcode, thrum_slice s)
+{
+    return queue_control(p, opcode, s, false);
+}
+
+thrum_status outbox_answer(thrum_proto *p, thrum_slice s)
+{
+    return queue_control(p, FRAME_PONG, s, true);
+}
+
+/* What is neither data nor passes it stays: the 101, and the rest of a frame that has begun. */
 void outbox_drop_fresh(thrum_proto *p, bool control_too)
 {
     list_each_safe (l, next, &p->out) {
         struct item *i = list_of(l, struct item, link);
-        if (i->done == 0 && (i->data || control_too))
+        if (i->done == 0 && (i->data || (control_too && i->passes)))
             item_free(p, i);
     }
 }
@@ -366,8 +382,8 @@ static bool own_the_rest(thrum_proto *p, struct item *i)
     memcpy(copy->own, i->own + i->done, of_head);
     size_t at = i->done + of_head - i->head;
     copy_payload(i, copy->own + of_head, at, rest - of_head);
-    /* A frame that has begun: nothing may go before it. `data` stays false, so that it is not dropped as
-     * fresh. */
+    /* A frame that has begun: nothing may go before it. `data` and `passes` stay false, so that it is not
+     * dropped as fresh. */
     list_push(i->link.next, &copy->link);
     p->pending += rest;
     item_free(p, i);
@@ -415,7 +431,7 @@ static bool lend_out(thrum_proto *p, struct item *i, thrum_slice *v, size_t max,
     }
     size_t begin = 0;
     for (size_t k = 0; k < i->nv; begin += i->v[k++].n) {
-        if (at >= begin + i->v[k].n)
+        if (i->v[k].n == 0 || at >= begin + i->v[k].n)
             continue;
         if (*n == max)
             return false;

@@ -128,6 +128,7 @@ static thrum_proto *make(const struct settings *s, const thrum_host *h, bool ser
     p->latency = -1;
     list_init(&p->out);
     list_init(&p->events);
+    list_init(&p->informs);
     buf_init(&p->head, HTTP1_HEAD_MAX + BODY_MAX);
     buf_init(&p->behind, BEHIND_MAX);
     buf_init(&p->msg, SIZE_MAX);
@@ -328,6 +329,8 @@ thrum_status thrum_proto_in_done(thrum_proto *p, size_t n, thrum_time now)
     p->now = now;
     p->stats.wire_in += n;
     control_heard(p);
+    assert(n == 0 ||
+           (p->expect == EXPECT_PAYLOAD && n < p->msg.cap - p->msg.len && n <= p->frame.len - p->frame_at));
     if (n > 0)
         assemble_payload(p, p->msg.p + p->msg.len, n, true);
     control_check_end(p);
@@ -341,10 +344,16 @@ thrum_status thrum_proto_in_end(thrum_proto *p, int os_errno, thrum_time now)
     if (p->in_ended || p->state == THRUM_CLOSED)
         return proto_status(p);
     p->in_ended = true;
-    if (p->expect == EXPECT_BODY) {
+    if (p->expect == EXPECT_BODY)
         client_refused(p);
-        return proto_status(p);
-    }
+    else if (os_errno || p->expect != EXPECT_DECISION) /* else its answer is still to be given */
+        proto_in_over(p, os_errno);
+    check_state(p);
+    return proto_status(p);
+}
+
+void proto_in_over(thrum_proto *p, int os_errno)
+{
     bool closed = p->close_sent && p->close_recv;
     if (p->error.status == THRUM_OK && !closed && os_errno) {
         error_os(&p->error, THRUM_E_RESET, os_errno, "the connection broke");
@@ -356,11 +365,10 @@ thrum_status thrum_proto_in_end(thrum_proto *p, int os_errno, thrum_time now)
         p->error.close_code = 1006;
         p->error.by_peer = 1;
     }
-    /* Our answer to its Close may still be on its way; a peer that has only shut its sending side reads it.
-     */
-    if (os_errno || (!closed && !p->http_answered) || list_empty(&p->out))
+    /* Our last word may still be on its way; a peer that has only shut its sending side reads it. */
+    bool last_word = closed || p->failed || p->http_answered;
+    if (os_errno || !last_word || list_empty(&p->out))
         proto_end(p);
-    return proto_status(p);
 }
 
 /* ---- asking
@@ -394,6 +402,7 @@ thrum_time thrum_proto_deadline(const thrum_proto *p)
 
 void thrum_proto_tick(thrum_proto *p, thrum_time now)
 {
+    check_state(p);
     p->now = now;
     control_tick(p);
     check_state(p);

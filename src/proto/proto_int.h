@@ -10,6 +10,7 @@
 #include "wire/utf8.h"
 
 enum { PING_LIMIT = 64, EVENT_LIMIT = 16, STAGE_MAX = 64 * 1024, BODY_MAX = 4096, BEHIND_MAX = 65536 };
+enum { OFFERED_MAX = 128 }; /* subprotocols that one client may offer */
 
 /* What the next byte of the wire belongs to. */
 enum expect { EXPECT_HEAD, EXPECT_DECISION, EXPECT_BODY, EXPECT_FRAME, EXPECT_PAYLOAD, EXPECT_NOTHING };
@@ -17,6 +18,7 @@ enum expect { EXPECT_HEAD, EXPECT_DECISION, EXPECT_BODY, EXPECT_FRAME, EXPECT_PA
 struct item { /* of the outbox: one frame, or an HTTP message */
     struct list link;
     bool passes, pong, data; /* may go before fresh data; is a pong; is data */
+    bool answer;             /* a pong to a ping of the peer's: a later one may replace it */
     struct shared *shared;
     thrum_slice *v; /* borrowed payload; NULL else */
     size_t nv;
@@ -29,6 +31,7 @@ struct item { /* of the outbox: one frame, or an HTTP message */
 
 struct event_node {
     struct list link;
+    struct list inform; /* of pings and pongs, among their like */
     thrum_event e;
 };
 
@@ -43,8 +46,8 @@ struct thrum_request {
     char *method, *target, *peer;
     size_t n;
     char **names, **values;
-    size_t noffered;
-    char **offered; /* subprotocols, NULL at the end */
+    size_t noffered; /* OFFERED_MAX + 1: there were more, and the handshake is refused */
+    char **offered;  /* subprotocols, NULL at the end */
 };
 
 struct thrum_proto {
@@ -79,8 +82,8 @@ struct thrum_proto {
     bool in_msg, parted, taker;
     struct utf8 utf8;
     /* events out */
-    struct list events;
-    size_t queued, queued_bytes, others;
+    struct list events, informs; /* informs: the pings and pongs of events, the oldest first */
+    size_t queued, queued_bytes, ninforms;
     bool paused;
     /* frames out */
     struct list out;
@@ -113,6 +116,8 @@ void proto_set_state(thrum_proto *p, thrum_state s, const char *why);
  */
 void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, ...) THRUM_PRINTF(4, 5);
 void proto_end(thrum_proto *p); /* the stream can be closed */
+/* What the peer's end of stream, or an errno, means for the connection. */
+void proto_in_over(thrum_proto *p, int os_errno);
 /* open_client.c, open_server.c, answer.c */
 thrum_status client_begin(thrum_proto *p, const char *url, thrum_error *err);
 void client_head_done(thrum_proto *p);
@@ -146,6 +151,7 @@ void control_check_end(thrum_proto *p);
 /* outbox.c */
 thrum_status outbox_bytes(thrum_proto *p, const void *d, size_t n);
 thrum_status outbox_control(thrum_proto *p, uint8_t opcode, thrum_slice s);
+thrum_status outbox_answer(thrum_proto *p, thrum_slice s); /* the Pong to a Ping of the peer's */
 void outbox_drop_fresh(thrum_proto *p, bool control_too);
 void outbox_drop_all(thrum_proto *p);
 void outbox_free(thrum_proto *p);

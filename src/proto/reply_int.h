@@ -5,7 +5,12 @@
 #include "base/buf.h"
 #include "proto/proto.h"
 
-enum { REPLY_FIELDS = 64, REPLY_FIELDS_MAX = 64 * 1024, REPLY_BODY_MAX = 16 * 1024 * 1024 };
+enum {
+    REPLY_FIELDS = 64,
+    REPLY_FIELDS_MAX = 64 * 1024,
+    REPLY_TYPE_MAX = 1024,
+    REPLY_BODY_MAX = 16 * 1024 * 1024
+};
 
 struct thrum_reply {
     struct buf fields; /* as they go on the wire, each with CR LF */

@@ -17,25 +17,19 @@ static char *put(char **at, thrum_slice s)
     return begin;
 }
 
-/* The subprotocols that are offered, as one list over all fields of that name (RFC 9110 section 5.3). */
-static bool split_offered(thrum_request *r, const struct http1_head *h)
+/* The subprotocols that are offered, as one list over all fields of that name (RFC 9110 section 5.3). A head
+ * has room for tens of thousands: of too many only so many are kept as show it. */
+static size_t split_offered(thrum_slice offered[OFFERED_MAX + 1], const struct http1_head *h)
 {
-    thrum_slice item;
-    size_t n = 0, k = 0;
-    for (size_t i = 0; i < http1_count(h, "Sec-WebSocket-Protocol"); i++) {
-        thrum_slice rest = http1_get(h, "Sec-WebSocket-Protocol", i);
-        while (field_list_next(&rest, &item))
+    size_t n = 0;
+    for (size_t i = 0; i < h->n; i++) {
+        thrum_slice rest = h->fields[i].value;
+        if (!field_equal_case(h->fields[i].name, "Sec-WebSocket-Protocol"))
+            continue;
+        while (n <= OFFERED_MAX && field_list_next(&rest, &offered[n]))
             n++;
     }
-    r->offered = mem_zalloc((n + 1) * sizeof *r->offered);
-    for (size_t i = 0; r->offered && i < http1_count(h, "Sec-WebSocket-Protocol"); i++) {
-        thrum_slice rest = http1_get(h, "Sec-WebSocket-Protocol", i);
-        while (field_list_next(&rest, &item))
-            if (!(r->offered[k++] = mem_copy(item.p, item.n)))
-                return false;
-    }
-    r->noffered = n;
-    return r->offered != NULL;
+    return n;
 }
 
 thrum_request *request_new(const thrum_proto *p, const struct http1_head *h)
@@ -43,17 +37,22 @@ thrum_request *request_new(const thrum_proto *p, const struct http1_head *h)
     thrum_request *r = mem_zalloc(sizeof *r);
     if (!r)
         return NULL;
+    thrum_slice offered[OFFERED_MAX + 1];
     r->n = h->n;
+    r->noffered = split_offered(offered, h);
     size_t size = h->method.n + h->target.n + strlen(p->peer) + 3;
     for (size_t i = 0; i < h->n; i++)
         size += h->fields[i].name.n + h->fields[i].value.n + 2;
-    r->names = mem_alloc((h->n + 1) * 2 * sizeof *r->names);
+    for (size_t i = 0; i < r->noffered; i++)
+        size += offered[i].n + 1;
+    r->names = mem_zalloc(((h->n + 1) * 2 + r->noffered + 1) * sizeof *r->names);
     char *at = r->text = mem_alloc(size);
     if (!r->names || !at) {
         request_free(r);
         return NULL;
     }
     r->values = r->names + h->n + 1;
+    r->offered = r->values + h->n + 1;
     r->method = put(&at, h->method);
     r->target = put(&at, h->target);
     r->peer = put(&at, field_text(p->peer));
@@ -61,10 +60,8 @@ thrum_request *request_new(const thrum_proto *p, const struct http1_head *h)
         r->names[i] = put(&at, h->fields[i].name);
         r->values[i] = put(&at, h->fields[i].value);
     }
-    if (!split_offered(r, h)) {
-        request_free(r);
-        return NULL;
-    }
+    for (size_t i = 0; i < r->noffered; i++)
+        r->offered[i] = put(&at, offered[i]);
     return r;
 }
 
@@ -72,9 +69,6 @@ void request_free(thrum_request *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; r->offered && r->offered[i]; i++)
-        mem_free(r->offered[i]);
-    mem_free(r->offered);
     mem_free(r->names);
     mem_free(r->text);
     mem_free(r);
@@ -163,7 +157,8 @@ thrum_status thrum_reply_header(thrum_reply *a, const char *name, const char *va
 
 thrum_status thrum_reply_body(thrum_reply *a, const char *type, const void *p, size_t n)
 {
-    if (!a || (!p && n > 0) || n > REPLY_BODY_MAX || (type && !field_is_value(field_text(type))))
+    if (!a || (!p && n > 0) || n > REPLY_BODY_MAX ||
+        (type && (strlen(type) > REPLY_TYPE_MAX || !field_is_value(field_text(type)))))
         return THRUM_E_ARGUMENT;
     char *body = mem_copy(p, n), *kind = mem_strdup(type && *type ? type : "text/plain; charset=utf-8");
     if (!body || !kind) {

@@ -88,14 +88,15 @@ static void test_policies(void)
 static size_t message_size;
 static long leave_after_us;
 
-static void *send_for_ever(void *arg)
+_Noreturn static void *send_for_ever(void *arg)
 {
     uint8_t *page = malloc(message_size);
     check(page);
     memset(page, FILL, message_size);
     while (thrum_send(arg, THRUM_BINARY, page, message_size) == THRUM_OK)
         ;
-    return NULL;
+    for (;;) /* whatever it was told: it is there until the end */
+        pause();
 }
 
 static int leave_while_sending(int fd)

@@ -243,13 +243,282 @@ static void test_R17_deferred_with_frames_behind(void **state)
     settings_free(&s);
 }
 
+/* A name of any length: the answer's head stays whole. */
+static void test_long_server_name(void **state)
+{
+    static char name[2001], want[2100];
+    (void)state;
+    memset(name, 'n', 2000);
+    snprintf(want, sizeof want, "\r\nServer: %s\r\n", name);
+    asked(THRUM_SERVER(.server_name = name), TOP END, 426, want);
+    assert_non_null(strstr(out, "\r\nContent-Length: "));
+    asked(THRUM_SERVER(.server_name = name), TOP WS KEY END, 101, want);
+}
+
+static int no_body(const thrum_request *r, thrum_reply *a, void *arg)
+{
+    static char type[1000];
+    memset(type, 't', sizeof type - 1);
+    const int *status = arg;
+    assert_status(thrum_reply_header(a, "X-Seen", thrum_request_header(r, "HOST", 0)), THRUM_OK);
+    assert_status(thrum_reply_body(a, type, "text", *status == 500 ? 4 : 0), THRUM_OK);
+    return *status;
+}
+
+static void test_statuses_without_a_body(void **state)
+{
+    static int status[] = {204, 304, 404, 200, 500, 599};
+    static const int refused[] = {-1, 1, 100, 199, 600};
+    (void)state;
+    for (size_t i = 0; i < sizeof status / sizeof status[0]; i++) {
+        asked(THRUM_SERVER(.on_request = no_body, .arg = &status[i]), TOP END, status[i],
+              "X-Seen: h.test\r\n");
+        assert_int_equal(strstr(out, "Content-Length") == NULL, i < 2);
+        assert_int_equal(strstr(out, "Content-Type: ttt") == NULL, i < 2);
+        assert_string_equal(strstr(out, "\r\n\r\n") + 4, status[i] == 500 ? "text" : "");
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        status[0] = refused[i];
+        asked(THRUM_SERVER(.on_request = no_body, .arg = &status[0]), TOP END, 500, "");
+    }
+}
+
+static int greedy(const thrum_request *r, thrum_reply *a, void *arg)
+{
+    static char value[8001];
+    static const uint8_t body[1];
+    thrum_status s = THRUM_OK;
+    int n = 0;
+    (void)arg;
+    memset(value, 'v', sizeof value - 1);
+    while (s == THRUM_OK && n < 64)
+        n += (s = thrum_reply_header(a, "X", value)) == THRUM_OK;
+    assert_int_equal(s, THRUM_E_FULL); /* over 64 KiB, long before 64 fields */
+    assert_int_equal(n, 8);
+    assert_status(thrum_reply_header(a, "Y", "a short one fits"), THRUM_OK);
+    assert_status(thrum_reply_header(NULL, "Y", "y"), THRUM_E_ARGUMENT);
+    assert_status(thrum_reply_header(a, NULL, "y"), THRUM_E_ARGUMENT);
+    assert_status(thrum_reply_header(a, "Y", NULL), THRUM_E_ARGUMENT);
+    assert_status(thrum_reply_header(a, "", "y"), THRUM_E_ARGUMENT);
+    assert_status(thrum_reply_body(NULL, NULL, "", 0), THRUM_E_ARGUMENT);
+    assert_status(thrum_reply_body(a, NULL, NULL, 1), THRUM_E_ARGUMENT);
+    assert_status(thrum_reply_body(a, NULL, body, (16u << 20) + 1), THRUM_E_ARGUMENT); /* not read */
+    assert_status(thrum_reply_body(a, NULL, NULL, 0), THRUM_OK);
+    assert_status(thrum_reply_body(a, "", "twice", 5), THRUM_OK);
+    assert_string_equal(thrum_request_header(r, "x-two", 0), "1");
+    assert_string_equal(thrum_request_header(r, "X-Two", 1), "2");
+    assert_null(thrum_request_header(r, "X-Two", 2));
+    assert_null(thrum_request_header(r, NULL, 0));
+    assert_null(thrum_request_header(NULL, "X", 0));
+    assert_string_equal(thrum_request_method(NULL), "");
+    assert_string_equal(thrum_request_target(NULL), "");
+    assert_string_equal(thrum_request_peer(NULL), "");
+    return 200;
+}
+
+static void test_reply_limits(void **state)
+{
+    (void)state;
+    asked(THRUM_SERVER(.on_request = greedy), TOP "X-Two: 1\r\nA: b\r\nx-two: 2\r\n" END, 200,
+          "Y: a short one fits\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 5\r\n\r\ntwice");
+}
+
+/* R14 on the allowed side: a head of 128 fields, of 64 KiB, a line of 8 KiB. */
+static void test_R14_what_is_allowed(void **state)
+{
+    static char head[70000];
+    (void)state;
+    size_t n = (size_t)snprintf(head, sizeof head, TOP WS KEY);
+    for (int i = 5; i < 128; i++)
+        n += (size_t)snprintf(head + n, sizeof head - n, "A: b\r\n");
+    memcpy(head + n, END, 3);
+    asked(NULL, head, 101, "");
+    memcpy(head + n, "A: b\r\n\r\n", 9);
+    asked(NULL, head, 431, "");
+    n = (size_t)snprintf(head, sizeof head, "GET /%08000d HTTP/1.1\r\nHost: h.test\r\n" WS KEY END, 0);
+    asked(NULL, head, 101, "");
+}
+
+/* R15: lists that are nothing but separators are read in one pass, and mean nothing. */
+static void test_R15_lists_of_nothing(void **state)
+{
+    static char head[70000];
+    static const char fill[] = ", \t,\"";
+    (void)state;
+    for (size_t k = 0; k < sizeof fill - 1; k++) {
+        size_t n = (size_t)snprintf(head, sizeof head, TOP WS KEY "Sec-WebSocket-Protocol: a");
+        memset(head + n, fill[k], 7000);
+        memcpy(head + n + 7000, ",b" END END, 7);
+        asked(THRUM_SERVER(.subprotocols = "b"), head, fill[k] == '"' ? 400 : 101, "");
+        n = (size_t)snprintf(head, sizeof head, TOP WS KEY "Sec-WebSocket-Extensions: a");
+        memset(head + n, fill[k], 7000);
+        memcpy(head + n + 7000, "" END END, 5);
+        asked(NULL, head, fill[k] == '"' ? 400 : 101, "");
+    }
+}
+
+/* R17, R28: what comes while the request is decided is kept up to 64 KiB, and no more. */
+static void test_R28_bytes_behind_are_bounded(void **state)
+{
+    static uint8_t d[65536 + 1];
+    struct settings s;
+    struct decision dec;
+    (void)state;
+    assert_status(settings_server(&s, NULL, NULL), THRUM_OK);
+    for (size_t over = 0; over < 2; over++) {
+        thrum_proto *p;
+        assert_status(proto_new_server(&p, &s, &test_host, true, now, NULL), THRUM_OK);
+        feed_text(p, TOP WS KEY END);
+        for (size_t at = 0; at < 65536; at += 4096)
+            feed(p, d + at, 4096);
+        assert_non_null(proto_asks(p));
+        feed(p, d, over);
+        if (over) {
+            assert_null(proto_asks(p));
+            expect_error(p, THRUM_E_HANDSHAKE, 1006);
+            assert_true(thrum_proto_flags(p) & THRUM_ENDED);
+        } else {
+            assert_status(proto_decide(proto_asks(p), &s, &dec), THRUM_OK);
+            assert_status(proto_answer(p, &dec, now), THRUM_OK);
+            decision_free(&dec);
+            expect_error(p, THRUM_E_PROTOCOL, 1002); /* zeroes are no frames of a client's */
+        }
+        thrum_proto_free(p);
+    }
+    settings_free(&s);
+}
+
+/* The client leaves while its request is being decided. */
+static void test_end_while_deciding(void **state)
+{
+    struct settings s;
+    struct decision d;
+    thrum_proto *p;
+    (void)state;
+    assert_status(settings_server(&s, NULL, NULL), THRUM_OK);
+    assert_status(proto_new_server(&p, &s, &test_host, true, now, NULL), THRUM_OK);
+    feed_text(p, TOP WS KEY END);
+    assert_status(proto_decide(proto_asks(p), &s, &d), THRUM_OK);
+    (void)thrum_proto_in_end(p, 0, now);
+    assert_null(proto_asks(p));
+    assert_status(proto_answer(p, &d, now), THRUM_E_STATE);
+    decision_free(&d);
+    expect_error(p, THRUM_E_UNCLEAN, 1006);
+    thrum_proto_free(p);
+    settings_free(&s);
+}
+
+static void test_refuse(void **state)
+{
+    thrum_error e;
+    (void)state;
+    thrum_proto *p = new_server(NULL);
+    assert_status(proto_refuse(p, 503, now), THRUM_OK);
+    assert_status(proto_refuse(p, 503, now), THRUM_E_STATE); /* once */
+    thrum_proto_error(p, &e);
+    assert_int_equal(e.status, THRUM_E_REFUSED);
+    assert_int_equal(e.http_status, 503);
+    (void)thrum_proto_in_end(p, 0, now); /* the answer is still written */
+    assert_false(thrum_proto_flags(p) & THRUM_ENDED);
+    take_out(p, out, sizeof out);
+    assert_memory_equal(out, "HTTP/1.1 503 Service Unavailable\r\n", 34);
+    assert_true(thrum_proto_flags(p) & THRUM_ENDED);
+    assert_status(proto_refuse(p, 503, now), THRUM_E_STATE);
+    thrum_proto_free(p);
+    p = new_client(NULL, NULL);
+    assert_status(proto_refuse(p, 503, now), THRUM_E_STATE);
+    thrum_proto_free(p);
+    p = open_server(NULL);
+    assert_status(proto_refuse(p, 500, now), THRUM_E_STATE);
+    assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+    thrum_proto_free(p);
+}
+
+/* A client that is refused and holds the stream open is not waited for longer than close_timeout. */
+static void test_R27_refused_and_not_ended(void **state)
+{
+    (void)state;
+    thrum_proto *p = new_server(THRUM_SERVER(.close_timeout = 100));
+    feed_text(p, TOP END);
+    take_out(p, out, sizeof out);
+    assert_int_equal(thrum_proto_deadline(p), now + 100 * MS);
+    feed_text(p, "more");
+    now += 100 * MS;
+    thrum_proto_tick(p, now);
+    assert_true(thrum_proto_flags(p) & THRUM_ENDED);
+    thrum_proto_free(p);
+    p = new_server(THRUM_SERVER(.close_timeout = THRUM_FOREVER));
+    feed_text(p, TOP END);
+    assert_int_equal(thrum_proto_deadline(p), INT64_MAX);
+    thrum_proto_free(p);
+}
+
+/* Origins and hosts whose names only look alike; ports that are the default ones. */
+static void test_R20_ports_and_likenesses(void **state)
+{
+    static const struct {
+        const char *host, *origin;
+        int status;
+    } own[] = {
+        {"h.test:80", "http://h.test", 101},
+        {"h.test:443", "https://h.test", 101},
+        {"h.test:443", "http://h.test", 403},
+        {"h.test:80", "https://h.test", 403},
+        {"h.test", "http://h.test:80", 101},
+        {"h.test", "https://h.test:443", 101},
+        {"h.test", "http://h.test:443", 403},
+        {"h.test", "http://xh.test", 403},
+        {"h.test", "http://h.tes", 403},
+        {"h.test", "http://h.test/", 403},
+        {"h.test", "http://h.test/path", 403},
+        {"h.test", "http://h.test.", 403},
+        {"h.test", "NULL", 403},
+        {"h.test", "file://", 403},
+        {"127.0.0.1:9", "http://localhost:9", 403},
+        {"[::1]:9", "http://[::2]:9", 403},
+        {"h.test:8080", "http://h.test:80801", 403},
+        {"h.test:8080", "http://H.test:8080", 101},
+    };
+    static const char *const hosts[] = {"h.test:80", "[::1]", NULL};
+    char request[600];
+    (void)state;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        snprintf(request, sizeof request, "GET /t HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\n" WS KEY END,
+                 own[i].host, own[i].origin);
+        asked(NULL, request, own[i].status, "");
+    }
+    asked(THRUM_SERVER(.hosts = hosts), TOP WS KEY END, 101, "");
+    asked(THRUM_SERVER(.hosts = hosts), "GET / HTTP/1.1\r\nHost: h.test:81\r\n" WS KEY END, 403, "Host");
+    asked(THRUM_SERVER(.hosts = hosts), "GET / HTTP/1.1\r\nHost: [::1]:7\r\n" WS KEY END, 101, "");
+    asked(THRUM_SERVER(.hosts = hosts), "GET / HTTP/1.1\r\nHost: h.test.evil\r\n" WS KEY END, 403, "Host");
+    /* The Host is judged for every request, also one that a callback would answer. */
+    asked(THRUM_SERVER(.hosts = hosts, .on_request = decide), "GET /page HTTP/1.1\r\nHost: evil\r\n" END, 403,
+          "Host");
+    snprintf(request, sizeof request, "GET /t HTTP/1.1\r\nHost: %0300d\r\n" WS KEY END, 0);
+    asked(THRUM_SERVER(.hosts = hosts), request, 403, "Host");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_R19_statuses), cmocka_unit_test(test_R16_smuggling),
-        cmocka_unit_test(test_R14_limits),   cmocka_unit_test(test_R20_origins),
-        cmocka_unit_test(test_hosts),        cmocka_unit_test(test_R18_on_request),
-        cmocka_unit_test(test_subprotocols), cmocka_unit_test(test_R17_deferred_with_frames_behind),
+        cmocka_unit_test(test_R19_statuses),
+        cmocka_unit_test(test_R16_smuggling),
+        cmocka_unit_test(test_R14_limits),
+        cmocka_unit_test(test_R20_origins),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_R18_on_request),
+        cmocka_unit_test(test_subprotocols),
+        cmocka_unit_test(test_R17_deferred_with_frames_behind),
+        cmocka_unit_test(test_long_server_name),
+        cmocka_unit_test(test_statuses_without_a_body),
+        cmocka_unit_test(test_reply_limits),
+        cmocka_unit_test(test_R14_what_is_allowed),
+        cmocka_unit_test(test_R15_lists_of_nothing),
+        cmocka_unit_test(test_R28_bytes_behind_are_bounded),
+        cmocka_unit_test(test_end_while_deciding),
+        cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_R27_refused_and_not_ended),
+        cmocka_unit_test(test_R20_ports_and_likenesses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,6 +205,44 @@ static void test_R24_masks(void **state)
     thrum_proto_free(p);
 }
 
+/* The caller has left in mid-frame and then the program ends: the rest of the frame goes first. */
+static void test_goodbye_behind_a_settled_frame(void **state)
+{
+    (void)state;
+    fill();
+    for (int server = 0; server < 2; server++) {
+        thrum_proto *p = server ? open_server(NULL) : open_client(NULL);
+        thrum_slice v = {big, 100000};
+        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+        write_some(p, out, 500);
+        assert_int_equal(proto_settle(p), PROTO_BORROW_BEGUN);
+        assert_status(thrum_proto_pong(p, (thrum_slice){NULL, 0}), THRUM_OK);
+        proto_goodbye(p, 1001);
+        size_t n = 500 + take_out(p, out + 500, sizeof out - 500);
+        struct seen f = see((uint8_t *)out, n);
+        assert_int_equal(f.n, 100000);
+        assert_memory_equal(f.p, big, f.n);
+        size_t at = f.size;
+        f = see((uint8_t *)out + at, n - at);
+        assert_int_equal(f.first, 0x88);
+        assert_int_equal(at + f.size, n);
+        thrum_proto_free(p);
+    }
+}
+
+/* The 101 has not been written yet: a Close without it would be read as HTTP. */
+static void test_goodbye_behind_the_handshake(void **state)
+{
+    (void)state;
+    thrum_proto *p = new_server(NULL);
+    feed_text(p, good_request);
+    proto_goodbye(p, 1001);
+    size_t n = take_out(p, out, sizeof out);
+    assert_memory_equal(out, "HTTP/1.1 101 ", 13);
+    assert_memory_equal(out + n - 4, "\x88\x02\x03\xe9", 4);
+    thrum_proto_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +251,8 @@ int main(void)
         cmocka_unit_test(test_control_passes_fresh_data_only),
         cmocka_unit_test(test_goodbye_in_mid_frame),
         cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_goodbye_behind_a_settled_frame),
+        cmocka_unit_test(test_goodbye_behind_the_handshake),
         cmocka_unit_test(test_R24_masks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
