@@ -643,6 +643,75 @@ static void test_what_the_handshake_waited_for(void **state)
     thrum_proto_free(p);
 }
 
+/* The peer's Close cannot be answered: no randomness for a mask, or no memory. It ends here, and once. */
+static void test_close_that_cannot_be_answered(void **state)
+{
+    (void)state;
+    thrum_proto *p = open_client(NULL);
+    random_fails = 1;
+    feed(p, "\x88\x02\x03\xe8", 4);
+    random_fails = 0;
+    assert_int_equal(thrum_proto_state(p), THRUM_CLOSED);
+    assert_true(thrum_proto_flags(p) & THRUM_ENDED);
+    expect_error(p, THRUM_E_SYSTEM, 1000);
+    thrum_proto_free(p);
+    bool answered = false;
+    for (size_t nth = 0; !answered; nth++) {
+        assert_true(nth < 10);
+        count_memory(SIZE_MAX, 0);
+        p = open_server(NULL);
+        fail_from = asked_for + nth;
+        fail_to = SIZE_MAX;
+        say(p, 0x88, "\x03\xe8", 2);
+        answered = thrum_proto_state(p) == THRUM_CLOSING;
+        if (!answered) {
+            assert_int_equal(thrum_proto_state(p), THRUM_CLOSED);
+            expect_error(p, THRUM_E_MEMORY, 1000);
+        }
+        thrum_proto_free(p);
+        stop_counting();
+    }
+}
+
+/* The user's own pongs are all sent; answers to pings are not mixed up with them. */
+static void test_own_pongs_are_kept(void **state)
+{
+    (void)state;
+    thrum_proto *p = open_server(NULL);
+    assert_status(thrum_proto_pong(p, slice_of("one")), THRUM_OK);
+    assert_status(thrum_proto_pong(p, slice_of("two")), THRUM_OK);
+    say(p, 0x89, "a", 1);
+    say(p, 0x89, "b", 1);
+    assert_int_equal(take_out(p, out, sizeof out), 13);
+    assert_memory_equal(out,
+                        "\x8a\x03"
+                        "one\x8a\x03"
+                        "two\x8a\x01"
+                        "b",
+                        13);
+    thrum_proto_free(p);
+}
+
+/* An answer that cannot be kept does not cost the one before it. */
+static void test_pong_without_memory(void **state)
+{
+    (void)state;
+    count_memory(SIZE_MAX, 0);
+    thrum_proto *p = open_server(NULL);
+    say(p, 0x89, "first", 5);
+    fail_from = asked_for;
+    fail_to = SIZE_MAX;
+    say(p, 0x89, "second", 6);
+    assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+    assert_int_equal(take_out(p, out, sizeof out), 7);
+    assert_memory_equal(out,
+                        "\x8a\x05"
+                        "first",
+                        7);
+    thrum_proto_free(p);
+    stop_counting();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -675,6 +744,9 @@ int main(void)
         cmocka_unit_test(test_keepalive_end_is_short),
         cmocka_unit_test(test_R30_deadlines_move_on),
         cmocka_unit_test(test_what_the_handshake_waited_for),
+        cmocka_unit_test(test_close_that_cannot_be_answered),
+        cmocka_unit_test(test_own_pongs_are_kept),
+        cmocka_unit_test(test_pong_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

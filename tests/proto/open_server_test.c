@@ -388,24 +388,55 @@ static void test_R28_bytes_behind_are_bounded(void **state)
     settings_free(&s);
 }
 
-/* The client leaves while its request is being decided. */
+/* The client ends its stream while its request is being decided: it is answered all the same, then it is
+ * over. A stream that breaks ends it at once. */
 static void test_end_while_deciding(void **state)
 {
+    static int status = 404;
     struct settings s;
     struct decision d;
     thrum_proto *p;
     (void)state;
-    assert_status(settings_server(&s, NULL, NULL), THRUM_OK);
-    assert_status(proto_new_server(&p, &s, &test_host, true, now, NULL), THRUM_OK);
-    feed_text(p, TOP WS KEY END);
-    assert_status(proto_decide(proto_asks(p), &s, &d), THRUM_OK);
-    (void)thrum_proto_in_end(p, 0, now);
-    assert_null(proto_asks(p));
-    assert_status(proto_answer(p, &d, now), THRUM_E_STATE);
-    decision_free(&d);
-    expect_error(p, THRUM_E_UNCLEAN, 1006);
-    thrum_proto_free(p);
-    settings_free(&s);
+    for (int how = 0; how < 3; how++) {
+        const thrum_server_options *o = how == 1 ? THRUM_SERVER(.on_request = no_body, .arg = &status) : NULL;
+        assert_status(settings_server(&s, o, NULL), THRUM_OK);
+        assert_status(proto_new_server(&p, &s, &test_host, true, now, NULL), THRUM_OK);
+        feed_text(p, TOP WS KEY END);
+        assert_status(proto_decide(proto_asks(p), &s, &d), THRUM_OK);
+        (void)thrum_proto_in_end(p, how == 2 ? 104 : 0, now);
+        assert_status(proto_answer(p, &d, now), how == 2 ? THRUM_E_STATE : THRUM_OK);
+        decision_free(&d);
+        assert_null(proto_asks(p));
+        size_t n = take_out(p, out, sizeof out);
+        assert_int_equal(n > 0, how == 1);
+        assert_true(thrum_proto_flags(p) & THRUM_ENDED);
+        expect_error(p,
+                     how == 0   ? THRUM_E_UNCLEAN
+                     : how == 1 ? THRUM_E_REFUSED
+                                : THRUM_E_RESET,
+                     how == 1 ? 0 : 1006);
+        thrum_proto_free(p);
+        settings_free(&s);
+    }
+}
+
+/* R14: the number of subprotocols offered, on both sides of its limit. */
+static void test_R14_offers_are_counted(void **state)
+{
+    char request[1200];
+    (void)state;
+    for (int n = 128; n <= 129; n++) {
+        size_t at = (size_t)snprintf(request, sizeof request, TOP WS KEY);
+        for (int i = 0; i < n; i++)
+            at += (size_t)snprintf(request + at, sizeof request - at, "%s%d",
+                                   i % 64 ? ","
+                                   : i    ? "\r\nSec-WebSocket-Protocol: "
+                                          : "Sec-WebSocket-Protocol: ",
+                                   i);
+        snprintf(request + at, sizeof request - at, "\r\n" END);
+        asked(THRUM_SERVER(.subprotocols = "127"), request, n == 128 ? 101 : 400,
+              n == 128 ? "Sec-WebSocket-Protocol: 127\r\n" : "128");
+    }
 }
 
 static void test_refuse(void **state)
@@ -516,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_R15_lists_of_nothing),
         cmocka_unit_test(test_R28_bytes_behind_are_bounded),
         cmocka_unit_test(test_end_while_deciding),
+        cmocka_unit_test(test_R14_offers_are_counted),
         cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_R27_refused_and_not_ended),
         cmocka_unit_test(test_R20_ports_and_likenesses),
