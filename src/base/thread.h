@@ -3,6 +3,7 @@
 #define BASE_THREAD_H
 
 #include "base/list.h"
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,20 @@ uint8_t *thread_scratch(struct thread *t); /* NULL: no memory */
 void thread_wake(struct thread *t);
 /* Takes the wake-ups that have come. Only t itself. */
 void thread_unwake(struct thread *t);
+
+/* Many a system call is a cancellation point, a lock held or not. So each call of the library stands between
+ * these two, but for its waits (call_enter does the same for the calls that wait). */
+static inline int cancel_off(void)
+{
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+static inline void cancel_back(int state)
+{
+    pthread_setcancelstate(state, NULL);
+}
 
 /* Starts a detached thread of the library, all signals blocked, named "thrum-NAME". stack 0: the system's. 0
  * or an errno. It counts in thread_library_count from before this returns until its very end. */

@@ -47,8 +47,10 @@ void thrum_cancel(thrum_conn *c)
 {
     if (!c || conn_mine(c) != THRUM_OK)
         return;
+    int cancel = cancel_off();
     lock_take(&c->lock);
     block_of(c)->cancels++;
     block_wake(block_of(c));
     lock_give(&c->lock);
+    cancel_back(cancel);
 }

@@ -50,13 +50,13 @@ thrum_status thrum_server_each(thrum_server *s, void (*fn)(thrum_conn *c, void *
     thrum_status st = fn ? server_mine(s) : THRUM_E_ARGUMENT;
     if (st != THRUM_OK)
         return st;
+    int cancel = cancel_off(); /* the list would be lost with the thread */
     struct thrum_conn **v = server_snapshot(s, true, &n);
-    if (!v && n > 0)
-        return THRUM_E_MEMORY;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; v && i < n; i++)
         fn(v[i], arg);
     snapshot_free(v, n);
-    return THRUM_OK;
+    cancel_back(cancel);
+    return v || n == 0 ? THRUM_OK : THRUM_E_MEMORY;
 }
 
 static bool send_one(struct thrum_conn *c, struct shared *frame)
@@ -71,8 +71,8 @@ static bool send_one(struct thrum_conn *c, struct shared *frame)
     return sent;
 }
 
-thrum_status thrum_server_broadcast(thrum_server *s, thrum_kind kind, const void *p, size_t n, size_t *sent,
-                                    size_t *skipped)
+static thrum_status broadcast(struct thrum_server *s, thrum_kind kind, const void *p, size_t n, size_t *sent,
+                              size_t *skipped)
 {
     size_t conns, ok = 0;
     thrum_status st = server_mine(s);
@@ -97,4 +97,13 @@ thrum_status thrum_server_broadcast(thrum_server *s, thrum_kind kind, const void
     if (skipped)
         *skipped = conns - ok;
     return THRUM_OK;
+}
+
+thrum_status thrum_server_broadcast(thrum_server *s, thrum_kind kind, const void *p, size_t n, size_t *sent,
+                                    size_t *skipped)
+{
+    int cancel = cancel_off();
+    thrum_status st = broadcast(s, kind, p, n, sent, skipped);
+    cancel_back(cancel);
+    return st;
 }

@@ -111,10 +111,12 @@ void thrum_conn_free(thrum_conn *c)
         free_inherited(c);
         return;
     }
+    int cancel = cancel_off();
     lock_take(&c->lock);
     if (--c->handles == 0)
         drop(block_of(c));
     block_unlock(block_of(c));
+    cancel_back(cancel);
 }
 
 thrum_conn *thrum_conn_ref(thrum_conn *c)

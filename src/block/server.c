@@ -234,7 +234,8 @@ static thrum_status end_all(struct thrum_server *s, uint16_t code, bool cut)
     return THRUM_OK;
 }
 
-static thrum_status poll_done(int done, int64_t deadline, bool interruptible)
+/* Until the bell `done` rings. */
+static thrum_status wait_done(int done, int64_t deadline, bool interruptible)
 {
     struct pollfd v = {.fd = done, .events = POLLIN};
     for (;;) {
@@ -251,24 +252,16 @@ static thrum_status poll_done(int done, int64_t deadline, bool interruptible)
     }
 }
 
-/* Until the bell `done` rings. No cancellation point: the caller holds a reference. */
-static thrum_status wait_done(struct thrum_server *s, int64_t deadline, bool interruptible)
-{
-    int state;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    thrum_status st = poll_done(s->done, deadline, interruptible);
-    pthread_setcancelstate(state, NULL);
-    return st;
-}
-
 thrum_status thrum_server_wait(thrum_server *s, thrum_wait t)
 {
     thrum_status st = server_mine(s);
     if (st != THRUM_OK || (t < 0 && t != THRUM_FOREVER))
         return st != THRUM_OK ? st : THRUM_E_ARGUMENT;
+    int cancel = cancel_off(); /* throughout: a reference is held, and the last one to go ends much */
     server_ref(s);
-    st = wait_done(s, clock_after(clock_now(), t), s->settings->s.interruptible);
+    st = wait_done(s->done, clock_after(clock_now(), t), s->settings->s.interruptible);
     server_unref(s);
+    cancel_back(cancel);
     return st;
 }
 
@@ -278,14 +271,16 @@ thrum_status thrum_server_drain(thrum_server *s, uint16_t code, thrum_wait t)
     if (st != THRUM_OK || (t < 0 && t != THRUM_FOREVER) || (code && !closecode_on_wire(code)))
         return st != THRUM_OK ? st : THRUM_E_ARGUMENT;
     int64_t deadline = clock_after(clock_now(), t);
+    int cancel = cancel_off();
     server_ref(s);
     stop_accepting(s);
     st = end_all(s, code ? code : 1001, false);
     if (st == THRUM_OK)
-        st = wait_done(s, deadline, false);
+        st = wait_done(s->done, deadline, false);
     if (st != THRUM_OK)
         (void)end_all(s, 0, true);
     server_unref(s);
+    cancel_back(cancel);
     return st;
 }
 
@@ -323,9 +318,11 @@ void thrum_server_free(thrum_server *s)
         free_inherited(s);
         return;
     }
+    int cancel = cancel_off();
     (void)thrum_server_drain(s, 0, 0);
     ring(s->done);
     server_unref(s);
+    cancel_back(cancel);
 }
 
 uint16_t thrum_server_port(const thrum_server *s)

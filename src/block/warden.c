@@ -167,7 +167,7 @@ void warden_announce(void)
     lock_give(&mail.lock);
 }
 
-thrum_status thrum_thread_background(bool background)
+static thrum_status set_background(bool background)
 {
     thrum_status s = block_start(NULL);
     struct thread *t = s == THRUM_OK ? thread_self() : NULL;
@@ -179,6 +179,14 @@ thrum_status thrum_thread_background(bool background)
         warden_announce(); /* this thread may have been the last that kept the process alive */
     }
     return THRUM_OK;
+}
+
+thrum_status thrum_thread_background(bool background)
+{
+    int cancel = cancel_off();
+    thrum_status s = set_background(background);
+    cancel_back(cancel);
+    return s;
 }
 
 void warden_forked(void)

@@ -208,7 +208,8 @@ static void *hold_lock(void *arg)
 {
     struct block *b = arg;
     lock_take(&b->c.lock);
-    await(atomic_load(&b->mailed)); /* set by the test when it is done */
+    while (!atomic_load(&b->mailed)) /* set by the test when it is done */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     lock_give(&b->c.lock);
     return NULL;
 }
@@ -232,7 +233,7 @@ static void test_freed_in_a_child(void **state)
         sched_yield();
     }
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = fork_at_rest();
     assert_true(pid >= 0);
     if (pid == 0) {
         int wrong = free_in_child(&p, &torn, fault_open_descriptors());

@@ -361,7 +361,7 @@ static void test_wait_cancelled(void **state)
     assert_int_equal(fault_open_descriptors(), descriptors);
 }
 
-static int wait_errno;
+static _Atomic int wait_errno;
 
 static int failing_poll(struct pollfd *v, nfds_t n, int ms)
 {
@@ -469,7 +469,7 @@ static void test_in_a_child_of_fork(void **state)
     assert_status(thrum_connect(&c, url, NULL, &e), THRUM_OK);
     await(thrum_server_count(s) == 1);
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = fork_at_rest();
     assert_true(pid >= 0);
     if (pid == 0) {
         int wrong = use_in_child(s, path);

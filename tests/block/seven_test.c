@@ -337,7 +337,7 @@ static void test_f_fork(void **state)
     thrum_message m;
     (void)state;
     pair_open(&p, AF_UNIX, false, NULL, NULL);
-    pid_t pid = fork();
+    pid_t pid = fork_at_rest();
     assert_true(pid >= 0);
     if (pid == 0) {
         struct pair mine;

@@ -243,6 +243,7 @@ static void test_enter(void **state)
 {
     struct call k;
     (void)state;
+    cancels_in_a_wait();
     assert_status(call_enter(&k, NULL), THRUM_E_ARGUMENT);
     p.client->generation++;
     assert_status(call_enter(&k, p.client), THRUM_E_FORKED);
@@ -279,6 +280,7 @@ static void test_cancelled_in_recv(void **state)
     struct job a = {.c = p.client, .t = THRUM_FOREVER};
     pthread_t t;
     (void)state;
+    cancels_in_a_wait();
     pthread_create(&t, NULL, recv_main, &a);
     await(is_reading(p.client));
     expect_cancelled(t);
@@ -290,6 +292,7 @@ static void test_cancelled_reader_gives_the_role_on(void **state)
     struct job a = {.c = p.client, .t = THRUM_FOREVER}, b = a;
     pthread_t t[2];
     (void)state;
+    cancels_in_a_wait();
     pthread_create(&t[0], NULL, recv_main, &a);
     await(is_reading(p.client));
     pthread_create(&t[1], NULL, recv_main, &b);
@@ -331,6 +334,7 @@ static void test_cancelled_in_other_calls(void **state)
     struct peer peer;
     pthread_t t;
     (void)state;
+    cancels_in_a_wait();
     thrum_conn *c = raw_client(&peer, AF_UNIX, false, NULL);
     pthread_create(&t, NULL, ping_main, c);
     await(is_waiting(c, WANT_PONG));
@@ -385,6 +389,7 @@ static void test_cancelled_in_mid_frame(void **state)
     struct peer peer;
     pthread_t t, r;
     (void)state;
+    cancels_in_a_wait();
     thrum_conn *c = raw_client(&peer, AF_UNIX, true, NULL);
     pthread_create(&t, NULL, send_much, c);
     await(is_waiting(c, WANT_WRITTEN));
@@ -441,6 +446,7 @@ static void test_cancelled_in_accept(void **state)
     pthread_t t;
     int ours;
     (void)state;
+    cancels_in_a_wait();
     pair_free(&p);
     p = (struct pair){0};
     assert_true(thread_library_settle(0, clock_after(clock_now(), PEER_MS)));

@@ -169,6 +169,7 @@ static void test_keeps_the_closing_deadline(void **state)
     struct peer peer;
     pthread_t t;
     (void)state;
+    cancels_in_a_wait();
     thrum_conn *c = raw_client(&peer, AF_UNIX, false, THRUM_CLIENT(.close_timeout = 60));
     pthread_create(&t, NULL, close_main, c);
     await(is_waiting(c, WANT_END) || thrum_conn_state(c) == THRUM_CLOSED);
@@ -497,7 +498,7 @@ static void test_fork(void **state)
     expect_frame(&peer, 0x8a, "you");
     assert_true(peer_pair(&childs, AF_UNIX, &ours));
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = fork_at_rest();
     assert_true(pid >= 0);
     if (pid == 0) {
         thrum_conn *mine;

@@ -16,6 +16,7 @@
 #include <thrum/thrum.h>
 #include <time.h>
 #include <unistd.h>
+#include "../lib/rest.h"
 
 static const char *role, *maker, *user, *state, *way, *url;
 static int report;
@@ -66,7 +67,9 @@ static void handler(thrum_conn *c, void *arg)
 static void make_client(void)
 {
     thrum_error e;
-    if (thrum_connect(&conn, url, THRUM_CLIENT(.close_timeout = 60000), &e) != THRUM_OK &&
+    thrum_switch interruptible = is(user, "main") ? THRUM_ON : THRUM_DEFAULT;
+    if (thrum_connect(&conn, url, THRUM_CLIENT(.close_timeout = 60000, .interruptible = interruptible), &e) !=
+            THRUM_OK &&
         !is(state, "connecting"))
         broken(e.text);
 }
@@ -96,13 +99,16 @@ static void *make(void *arg)
     return NULL;
 }
 
+static const char page[1 << 16]; /* zeros: what else stands in a frame is no payload */
+
 /* What the using thread does until it is ended: it goes into the call that the state names. */
 static void use(void)
 {
-    static char page[1 << 16];
     thrum_message m;
     if (is(state, "connecting"))
         make(NULL);
+    else if (is(state, "open"))
+        (void)!thrum_send(conn, THRUM_BINARY, page, 1);
     else if (is(state, "in-recv"))
         while (thrum_recv(conn, &m, THRUM_FOREVER) == THRUM_OK)
             thrum_message_release(&m);
@@ -131,16 +137,12 @@ static void *use_thread(void *arg)
     return NULL;
 }
 
-static void settle_in(void)
+/* The using thread is where it should be when nothing moves any more: a blocked send by its counter, the
+ * others after a moment. */
+static void await_use(void)
 {
-    if (!is(user, "worker"))
-        return;
-    if (pthread_create(&using_thread, NULL, use_thread, NULL) != 0)
-        broken("thread");
     thrum_stats s = {.size = sizeof s};
     uint64_t before = 1;
-    /* It is where it should be when nothing moves any more: a blocked send by its counter, the others after a
-     * moment. */
     for (int i = 0; is(state, "in-send") && i < 500; i++) {
         nap(20);
         if (thrum_conn_stats(conn, &s) == THRUM_OK && s.queued_out > 0 && s.wire_out == before)
@@ -148,6 +150,15 @@ static void settle_in(void)
         before = s.wire_out;
     }
     nap(30);
+}
+
+static void settle_in(void)
+{
+    if (!is(user, "worker"))
+        return;
+    if (pthread_create(&using_thread, NULL, use_thread, NULL) != 0)
+        broken("thread");
+    await_use();
 }
 
 static void situation(void)
@@ -195,10 +206,46 @@ _Noreturn static void leave_by_pthread_exit(void)
     pthread_exit(NULL);
 }
 
+/* Where main is the one inside a call, another thread takes the way out. */
+static void *leaver(void *arg)
+{
+    struct sigaction a = {.sa_handler = on_sigint};
+    await_use();
+    sigaction(SIGINT, &a, NULL);
+    ready();
+    if (is(way, "worker-exit"))
+        exit(7);
+    else if (is(way, "quick_exit"))
+        quick_exit(9);
+    else if (is(way, "sigterm"))
+        kill(getpid(), SIGTERM);
+    else if (is(way, "sigint"))
+        pthread_kill(using_thread, SIGINT); /* main's call is interruptible, and main returns */
+    else if (is(way, "cancel"))
+        pthread_cancel(using_thread); /* then this thread is the last one */
+    return arg;
+}
+
+static int use_in_main(void)
+{
+    pthread_t t;
+    using_thread = pthread_self();
+    if (!is(state, "connecting"))
+        make(NULL);
+    if (pthread_create(&t, NULL, leaver, NULL) != 0)
+        broken("thread");
+    pthread_detach(t);
+    use();
+    while (
+        !interrupted) /* the peer's answer to the goodbye has ended the call; the end is the other thread's */
+        pause();
+    return 8;
+}
+
 static int fork_and_end(int do_exec)
 {
     int status;
-    pid_t pid = fork();
+    pid_t pid = fork_at_rest();
     if (pid == 0 && do_exec) {
         execl("/bin/true", "true", (char *)NULL);
         _exit(98);
@@ -271,6 +318,10 @@ int main(int argc, char **argv)
     way = argv[5];
     url = argv[6];
     report = atoi(argv[7]);
+    if (is(user, "main") && !is(state, "open"))
+        return use_in_main();
     situation();
+    if (is(user, "main"))
+        use();
     return leave();
 }

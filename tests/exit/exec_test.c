@@ -3,6 +3,7 @@
  * others. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include "exit_test.h"
 
 enum { ROUNDS = 20, USERS_OWN = 3, COUNTED = 40 };
@@ -28,8 +29,16 @@ static int count_descriptors(void)
     return n;
 }
 
+/* By fork and by posix_spawn, which runs no handlers of fork: there nothing but the flag closes a descriptor.
+ */
 static void start_another(void)
 {
+    char *argv[] = {strdup(self), strdup("--count"), NULL};
+    pid_t spawned;
+    check(argv[0] && argv[1] && posix_spawn(&spawned, self, NULL, NULL, argv, environ) == 0);
+    check(end_of(spawned) == COUNTED);
+    free(argv[0]);
+    free(argv[1]);
     pid_t pid = fork();
     check(pid >= 0);
     if (pid == 0) {

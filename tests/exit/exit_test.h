@@ -82,6 +82,42 @@ static inline pthread_t start(void *(*fn)(void *), void *arg)
     return t;
 }
 
+/* ---- memory, counted where the library takes it ---- */
+static inline _Atomic long *blocks(void)
+{
+    static _Atomic long n;
+    return &n;
+}
+
+static inline void *count_alloc(void *ctx, size_t n)
+{
+    void *p = malloc(n);
+    (void)ctx;
+    *blocks() += p != NULL;
+    return p;
+}
+
+static inline void *count_resize(void *ctx, void *p, size_t n)
+{
+    void *q = realloc(p, n);
+    (void)ctx;
+    *blocks() += q && !p;
+    return q;
+}
+
+static inline void count_release(void *ctx, void *p)
+{
+    (void)ctx;
+    *blocks() -= p != NULL;
+    free(p);
+}
+
+static inline void count_memory(void)
+{
+    const thrum_memory m = {sizeof m, NULL, count_alloc, count_resize, count_release};
+    check_status(thrum_set_memory(&m), THRUM_OK);
+}
+
 /* ---- the bare peer ---- */
 static inline void put(int fd, const void *p, size_t n)
 {

@@ -6,32 +6,6 @@
 
 enum { FORGOTTEN = 200, ROUNDS = 3 };
 
-/* ---- memory, counted where the library takes it ---- */
-static _Atomic long blocks;
-
-static void *count_alloc(void *ctx, size_t n)
-{
-    void *p = malloc(n);
-    (void)ctx;
-    blocks += p != NULL;
-    return p;
-}
-
-static void *count_resize(void *ctx, void *p, size_t n)
-{
-    void *q = realloc(p, n);
-    (void)ctx;
-    blocks += q && !p;
-    return q;
-}
-
-static void count_release(void *ctx, void *p)
-{
-    (void)ctx;
-    blocks -= p != NULL;
-    free(p);
-}
-
 static int descriptors(void)
 {
     int n = 0;
@@ -129,27 +103,26 @@ static void a_pair(void)
 int main(void)
 {
     const thrum_switch kinds[ROUNDS] = {THRUM_ON, THRUM_DEFAULT, THRUM_OFF};
-    const thrum_memory m = {sizeof m, NULL, count_alloc, count_resize, count_release};
     check(pthread_join(start(do_nothing, NULL), NULL) ==
           0); /* ThreadSanitizer starts one of its own with the first */
     nap(50);
     int alone = threads();
-    check_status(thrum_set_memory(&m), THRUM_OK);
+    count_memory();
     a_pair(); /* what is made once per process and thread */
     await(thrum_library_threads() == 0 && threads() == alone);
     int before = descriptors();
-    long had = blocks;
+    long had = *blocks();
     for (int i = 0; i < ROUNDS; i++) {
         round_of_many(kinds[i]);
         await(thrum_library_threads() == 0 && threads() == alone);
         check(descriptors() == before);
-        if (blocks != had)
-            fprintf(stderr, "%ld blocks, %ld before\n", (long)blocks, had);
-        check(blocks == had);
+        if (*blocks() != had)
+            fprintf(stderr, "%ld blocks, %ld before\n", (long)*blocks(), had);
+        check(*blocks() == had);
     }
     for (int i = 0; i < FORGOTTEN; i++)
         a_pair();
     await(thrum_library_threads() == 0 && threads() == alone);
-    check(descriptors() == before && blocks == had);
+    check(descriptors() == before && *blocks() == had);
     return 0;
 }

@@ -4,23 +4,15 @@
  * the peers never see a foreign byte. */
 #include <fcntl.h>
 #include "exit_test.h"
-
-/* AddressSanitizer's allocator is locked for ever in a child when another thread was inside it at the fork;
- * and its search for leaks in a child cannot see the stacks of the parent's threads. So there the threads are
- * let come to rest in their calls before the fork, and the child does not search. Every other build forks
- * amidst them. */
-#if defined(__SANITIZE_ADDRESS__)
-#    define AT_REST 1
-#else
-#    define AT_REST 0
-#endif
+#include "../lib/rest.h"
 
 enum { BUSY = 4, CHILDREN = 25, STATUS = 24 };
 static thrum_server *server;
 static thrum_conn *conns[BUSY], *idle;
 static _Atomic bool stop;
 static _Atomic int echoes;
-static pthread_rwlock_t working = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_rwlock_t working =
+    PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP; /* the fork's turn comes */
 
 static void echo_serve(thrum_conn *c, void *arg)
 {
@@ -100,11 +92,9 @@ static int descriptors(void)
 
 static pid_t fork_amidst(void)
 {
-    if (AT_REST) {
+    if (AT_REST)
         pthread_rwlock_wrlock(&working);
-        nap(20);
-    }
-    pid_t pid = fork();
+    pid_t pid = fork_at_rest();
     check(pid >= 0);
     if (AT_REST && pid > 0)
         pthread_rwlock_unlock(&working);
@@ -130,7 +120,7 @@ _Noreturn static void child(const char *url)
         echo_once(own, i, 100);
     check_status(thrum_close(own, 1000, NULL), THRUM_OK);
     thrum_conn_free(own);
-    if (AT_REST)
+    if (AT_REST) /* the search for leaks cannot see, in a child, the stacks of the parent's threads */
         _exit(STATUS);
     exit(STATUS);
 }

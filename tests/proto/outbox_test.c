@@ -243,6 +243,306 @@ static void test_goodbye_behind_the_handshake(void **state)
     thrum_proto_free(p);
 }
 
+static const thrum_slice none = {NULL, 0};
+
+/* Everything that can wait in the outbox at once. */
+static void queue_all(thrum_proto *p, bool lend)
+{
+    thrum_slice v[5] = {{big, 1}, {NULL, 0}, {big + 1, 70000}, {big, 0}, {big + 70001, 2000}};
+    assert_status(thrum_proto_send(p, THRUM_TEXT, slice_of("h\xc3\xa9"), false), THRUM_OK);
+    assert_status(thrum_proto_send(p, THRUM_TEXT, none, true), THRUM_OK);
+    assert_status(thrum_proto_ping(p, slice_of("ping"), now, NULL), THRUM_OK);
+    if (lend) {
+        assert_status(proto_send_borrow(p, THRUM_BINARY, v, 5, true), THRUM_OK);
+    } else {
+        assert_status(thrum_proto_send(p, THRUM_BINARY, (thrum_slice){big, 72001}, true), THRUM_OK);
+    }
+    assert_status(thrum_proto_pong(p, slice_of("pong")), THRUM_OK);
+    assert_status(thrum_proto_close(p, 1000, slice_of("end"), now), THRUM_OK);
+}
+
+/* Serves door 2 with at most `max` slices and `size` bytes at a time; returns the length. */
+static size_t serve(thrum_proto *p, size_t max, size_t size, char *to, size_t cap)
+{
+    thrum_slice v[9];
+    size_t at = 0, k, all = proto_pending(p);
+    while ((k = thrum_proto_out(p, v, max)) > 0) {
+        size_t took = 0;
+        assert_true(k <= max);
+        for (size_t i = 0; i < k && took < size; i++) {
+            size_t take = v[i].n < size - took ? v[i].n : size - took;
+            assert_true(v[i].n > 0 && at + took + take <= cap);
+            memcpy(to + at + took, v[i].p, take);
+            took += take;
+        }
+        thrum_proto_out_done(p, took, now);
+        at += took;
+        assert_int_equal(proto_pending(p), all - at);
+    }
+    return at;
+}
+
+/* However door 2 is asked and served, the bytes are the same; and a lent frame is the same as a copied one.
+ */
+static void test_every_size_of_slices_and_writes(void **state)
+{
+    static char want[100000];
+    static const size_t writes[] = {1, 2, 3, 7, 64, 1000, 65535, 65536, 200000};
+    (void)state;
+    fill();
+    for (int server = 0; server < 2; server++) {
+        random_state = 5;
+        thrum_proto *p = server ? open_server(NULL) : open_client(NULL);
+        queue_all(p, false);
+        size_t n = take_out(p, want, sizeof want);
+        thrum_proto_free(p);
+        for (size_t w = 0; w < sizeof writes / sizeof writes[0]; w++)
+            for (size_t max = 1; max <= 9; max += w < 3 ? 8 : 1) {
+                random_state = 5;
+                p = server ? open_server(NULL) : open_client(NULL);
+                queue_all(p, true);
+                assert_int_equal(serve(p, max, writes[w], out, sizeof out), n);
+                assert_memory_equal(out, want, n);
+                assert_int_equal(proto_borrowed(p), PROTO_BORROW_NONE);
+                assert_false(proto_lost(p));
+                thrum_proto_free(p);
+            }
+    }
+}
+
+static void test_what_send_refuses(void **state)
+{
+    (void)state;
+    thrum_proto *p = new_server(NULL);
+    assert_status(thrum_proto_send(p, THRUM_TEXT, none, true), THRUM_E_STATE);
+    assert_status(proto_send_borrow(p, THRUM_TEXT, &none, 1, true), THRUM_E_STATE);
+    thrum_proto_free(p);
+    p = open_server(NULL);
+    assert_status(thrum_proto_send(NULL, THRUM_TEXT, none, true), THRUM_E_ARGUMENT);
+    assert_status(thrum_proto_send(p, THRUM_TEXT, (thrum_slice){NULL, 1}, true), THRUM_E_ARGUMENT);
+    assert_status(thrum_proto_send(p, (thrum_kind)0, none, true), THRUM_E_ARGUMENT);
+    assert_status(thrum_proto_send(p, (thrum_kind)3, none, true), THRUM_E_ARGUMENT);
+    assert_status(thrum_proto_send(p, THRUM_TEXT, slice_of("\xff"), true), THRUM_E_UTF8);
+    assert_status(thrum_proto_send(p, THRUM_TEXT, slice_of("cut \xc3"), true), THRUM_E_UTF8);
+    memset(big, 'a', 3000);
+    big[2999] = 0xff;
+    assert_status(proto_send_borrow(p, THRUM_TEXT, &(thrum_slice){big, 3000}, 1, true), THRUM_E_UTF8);
+    assert_int_equal(thrum_proto_flags(p) & THRUM_WANT_OUT, 0);
+    /* In the midst of a text: what is wrong is not sent, and the message can go on. */
+    assert_status(thrum_proto_send(p, THRUM_TEXT, slice_of("\xc3"), false), THRUM_OK);
+    assert_status(thrum_proto_send(p, THRUM_BINARY, none, true), THRUM_E_STATE);
+    assert_status(thrum_proto_send(p, THRUM_TEXT, none, true), THRUM_E_UTF8);
+    assert_status(thrum_proto_send(p, THRUM_TEXT, slice_of("("), true), THRUM_E_UTF8);
+    assert_status(thrum_proto_send(p, THRUM_TEXT, slice_of("\xa9"), true), THRUM_OK);
+    assert_int_equal(take_out(p, out, sizeof out), 6);
+    assert_memory_equal(out, "\x01\x01\xc3\x80\x01\xa9", 6);
+    thrum_proto_free(p);
+}
+
+/* 1,024 bytes are copied, one more is lent: then what is written is what stands there when it is written. */
+static void test_copied_or_lent(void **state)
+{
+    (void)state;
+    for (size_t n = PROTO_COPY_MAX; n <= PROTO_COPY_MAX + 1; n++) {
+        thrum_proto *p = open_server(NULL);
+        memset(big, 'o', n);
+        assert_status(proto_send_borrow(p, THRUM_BINARY, &(thrum_slice){big, n}, 1, true), THRUM_OK);
+        assert_int_equal(proto_borrowed(p), PROTO_BORROW_FRESH);
+        memset(big, 'n', n);
+        write_some(p, out, 1);
+        assert_int_equal(proto_borrowed(p), PROTO_BORROW_BEGUN);
+        size_t size = 1 + take_out(p, out + 1, sizeof out - 1);
+        assert_int_equal(proto_borrowed(p), PROTO_BORROW_NONE);
+        assert_int_equal(out[size - 1], n > PROTO_COPY_MAX ? 'n' : 'o');
+        thrum_proto_free(p);
+    }
+}
+
+/* A small frame is the proto's own: settled when it has begun, it stays and is finished. */
+static void test_settle_small(void **state)
+{
+    (void)state;
+    for (size_t begun = 0; begun < 7; begun++) {
+        thrum_proto *p = open_server(NULL);
+        thrum_stats s = {.size = sizeof s};
+        thrum_slice v = slice_of("small");
+        assert_status(proto_send_borrow(p, THRUM_TEXT, &v, 1, true), THRUM_OK);
+        write_some(p, out, begun);
+        assert_int_equal(proto_settle(p), begun ? PROTO_BORROW_BEGUN : PROTO_BORROW_FRESH);
+        assert_int_equal(proto_settle(p), PROTO_BORROW_NONE);
+        assert_int_equal(take_out(p, out, sizeof out), begun ? 7 - begun : 0);
+        proto_stats(p, &s);
+        assert_int_equal(s.messages_out, begun > 0);
+        assert_int_equal(s.bytes_out, begun ? 5 : 0);
+        thrum_proto_free(p);
+    }
+}
+
+/* Who waits for a frame is told whether it was written or dropped. */
+static void test_lost(void **state)
+{
+    (void)state;
+    thrum_slice v = {big, 5000};
+    thrum_proto *p = open_server(NULL);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+    assert_false(proto_lost(p));
+    say(p, 0x88, "\x03\xe8", 2);
+    assert_int_equal(proto_borrowed(p), PROTO_BORROW_NONE);
+    assert_true(proto_lost(p));
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_E_CLOSED);
+    assert_int_equal(take_out(p, out, sizeof out), 4);
+    thrum_proto_free(p);
+    p = open_server(NULL);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+    write_some(p, out, 100);
+    say(p, 0x83, "", 0); /* the peer's error: what has begun is finished before our Close */
+    assert_int_equal(proto_borrowed(p), PROTO_BORROW_BEGUN);
+    size_t n = 100 + take_out(p, out + 100, sizeof out - 100);
+    assert_false(proto_lost(p));
+    struct seen f = see((uint8_t *)out, n);
+    assert_int_equal(f.n, 5000);
+    assert_int_equal(out[f.size], (char)0x88);
+    thrum_proto_free(p);
+    p = open_server(NULL);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+    write_some(p, out, 100);
+    proto_cut(p, THRUM_E_RESET, 0, "cut", now);
+    assert_true(proto_lost(p));
+    assert_int_equal(proto_borrowed(p), PROTO_BORROW_NONE);
+    thrum_proto_free(p);
+}
+
+/* No memory for the rest of a frame that has begun: it is over, and the caller's memory is let go. */
+static void test_settle_without_memory(void **state)
+{
+    (void)state;
+    for (int server = 0; server < 2; server++) {
+        count_memory(SIZE_MAX, 0);
+        thrum_proto *p = server ? open_server(NULL) : open_client(NULL);
+        thrum_slice v = {big, 100000}, left;
+        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+        write_some(p, out, 500);
+        fail_from = asked_for;
+        fail_to = SIZE_MAX;
+        assert_int_equal(proto_settle(p), PROTO_BORROW_BEGUN);
+        expect_error(p, THRUM_E_MEMORY, 1006);
+        assert_int_equal(thrum_proto_flags(p) & (THRUM_ENDED | THRUM_WANT_OUT), THRUM_ENDED);
+        assert_int_equal(thrum_proto_out(p, &left, 1), 0);
+        thrum_proto_free(p);
+        stop_counting();
+    }
+}
+
+/* What was needed to write is given back when all is written: an idle connection holds no buffers. */
+static void test_drained_memory_is_given_back(void **state)
+{
+    (void)state;
+    for (int server = 0; server < 2; server++) {
+        count_memory(SIZE_MAX, 0);
+        thrum_proto *p = server ? open_server(NULL) : open_client(NULL);
+        size_t idle = held;
+        thrum_slice v = {big, 150000};
+        most = held;
+        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+        write_some(p, out, 70000);
+        assert_true(most - idle <= (server ? 0 : 64 * 1024) + 1024); /* a client's stage */
+        take_out(p, out, sizeof out);
+        assert_int_equal(held, idle);
+        assert_status(thrum_proto_send(p, THRUM_BINARY, v, true), THRUM_OK);
+        assert_status(thrum_proto_pong(p, slice_of("x")), THRUM_OK);
+        take_out(p, out, sizeof out);
+        assert_int_equal(held, idle);
+        thrum_proto_free(p);
+        stop_counting();
+    }
+}
+
+/* Without memory nothing is queued, the status says so, and the same call works when there is some again. */
+static void test_sends_without_memory(void **state)
+{
+    thrum_slice small = slice_of("small"), large = {big, 5000};
+    (void)state;
+    for (int k = 0; k < 8; k++) {
+        count_memory(SIZE_MAX, 0);
+        thrum_proto *p = k % 2 ? open_server(NULL) : open_client(NULL);
+        struct shared *s = shared_new(THRUM_TEXT, small);
+        thrum_status st = THRUM_E_MEMORY;
+        for (size_t nth = 0; st == THRUM_E_MEMORY; nth++) {
+            assert_int_equal(proto_pending(p), 0);
+            assert_int_equal(proto_borrowed(p), PROTO_BORROW_NONE);
+            fail_from = asked_for + nth;
+            fail_to = fail_from + 1;
+            st = k < 2   ? thrum_proto_send(p, THRUM_BINARY, small, true)
+                 : k < 4 ? proto_send_borrow(p, THRUM_BINARY, &large, 1, true)
+                 : k < 6 ? thrum_proto_ping(p, small, now, NULL)
+                 : k < 7 ? thrum_proto_close(p, 1000, small, now)
+                         : proto_send_shared(p, s);
+            assert_true(nth > 0 || st == THRUM_E_MEMORY);
+        }
+        assert_status(st, THRUM_OK);
+        assert_int_equal(thrum_proto_state(p), k == 6 ? THRUM_CLOSING : THRUM_OPEN);
+        shared_drop(s);
+        thrum_proto_free(p);
+        stop_counting();
+    }
+    count_memory(0, SIZE_MAX);
+    assert_null(shared_new(THRUM_TEXT, small));
+    stop_counting();
+}
+
+/* A frame shared by many goes when the last of them has let it go, in whatever way. */
+static void test_shared_is_counted(void **state)
+{
+    (void)state;
+    count_memory(SIZE_MAX, 0);
+    struct shared *s = shared_new(THRUM_BINARY, (thrum_slice){big, 70000});
+    thrum_proto *p[4];
+    thrum_stats st = {.size = sizeof st};
+    for (int i = 0; i < 4; i++) {
+        p[i] = open_server(NULL);
+        assert_status(proto_send_shared(p[i], s), THRUM_OK);
+    }
+    proto_stats(p[0], &st);
+    assert_int_equal(st.messages_out, 1);
+    assert_int_equal(st.bytes_out, 70000);
+    assert_int_equal(st.queued_out, 70010);
+    struct seen f = see((uint8_t *)out, take_out(p[0], out, sizeof out)); /* written */
+    assert_int_equal(f.n, 70000);
+    assert_memory_equal(f.p, big, 70000);
+    say(p[1], 0x88, "\x03\xe8", 2); /* dropped */
+    assert_status(proto_send_shared(p[1], s), THRUM_E_CLOSED);
+    proto_goodbye(p[2], 1001); /* not begun */
+    shared_drop(s);
+    for (int i = 0; i < 4; i++)
+        thrum_proto_free(p[i]);
+    stop_counting();
+    p[0] = new_server(NULL);
+    s = shared_new(THRUM_TEXT, none);
+    assert_status(proto_send_shared(p[0], s), THRUM_E_STATE);
+    shared_drop(s);
+    thrum_proto_free(p[0]);
+}
+
+/* What the server unmasks is what was said, whatever was written at once. */
+static void test_masked_round_trip(void **state)
+{
+    (void)state;
+    fill();
+    thrum_proto *c = open_client(NULL), *s = open_server(NULL);
+    for (size_t n = 0; n < sizeof big; n = n * 3 + 1) {
+        thrum_slice v[2] = {{big, n / 3}, {big + n / 3, n - n / 3}};
+        thrum_event e;
+        assert_status(proto_send_borrow(c, THRUM_BINARY, v, 2, true), THRUM_OK);
+        pump(c, s);
+        assert_true(next_of(s, THRUM_EVENT_MESSAGE, &e));
+        assert_int_equal(e.message.len, n);
+        assert_memory_equal(e.message.data, big, n);
+        thrum_message_release(&e.message);
+    }
+    thrum_proto_free(c);
+    thrum_proto_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +554,16 @@ int main(void)
         cmocka_unit_test(test_goodbye_behind_a_settled_frame),
         cmocka_unit_test(test_goodbye_behind_the_handshake),
         cmocka_unit_test(test_R24_masks),
+        cmocka_unit_test(test_every_size_of_slices_and_writes),
+        cmocka_unit_test(test_what_send_refuses),
+        cmocka_unit_test(test_copied_or_lent),
+        cmocka_unit_test(test_settle_small),
+        cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_settle_without_memory),
+        cmocka_unit_test(test_drained_memory_is_given_back),
+        cmocka_unit_test(test_sends_without_memory),
+        cmocka_unit_test(test_shared_is_counted),
+        cmocka_unit_test(test_masked_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
