@@ -340,6 +340,6 @@ void thread_forked(void)
         records = 1;
     }
     atomic_store(&library_count, me && me->library ? 1 : 0);
-    pthread_mutex_init(&lock, NULL);
+    pthread_mutex_unlock(&lock);
     cond_make(); /* the parent's may have waiters, which the child does not have */
 }

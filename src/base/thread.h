@@ -70,7 +70,8 @@ struct thread_census {
 };
 struct thread_census thread_count(void);
 
-/* In a child of fork: only the calling thread is left; its eventfd is replaced lazily, all other records go.
+/* In a child of fork: only the calling thread is left; its eventfd is replaced lazily, all other records go;
+ * the lock that prepare took is given back.
  */
 void thread_forked(void);
 void thread_fork_lock(void);   /* prepare */

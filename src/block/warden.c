@@ -199,10 +199,11 @@ void warden_forked(void)
     if (lock_try(&mail.lock)) {
         if (mail.poller)
             poller_free(mail.poller);
+        lock_give(&mail.lock);
     } else {
         left_behind[1] = mail.poller;
+        lock_reset(&mail.lock);
     }
-    lock_reset(&mail.lock);
     mail.poller = NULL;
     mail.announced = false;
     atomic_store(&mail.state, ABSENT);

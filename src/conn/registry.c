@@ -164,7 +164,6 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
     thread_forked();
-    lock_reset(&lock);
     list_each_safe (l, next, &conns) {
         struct thrum_conn *c = list_of(l, struct thrum_conn, link);
         if (lock_try(&c->lock))
@@ -175,6 +174,7 @@ static void after_fork_child(void)
         list_push(&inherited, &c->link);
         c->listed = false;
     }
+    lock_give(&lock);
     atomic_store(&count, 0);
     if (front_forked)
         front_forked();

@@ -51,6 +51,20 @@ static inline void cancels_in_a_wait(void)
 #endif
 }
 
+struct look {
+    int reader;
+    bool turn;
+    unsigned prompt;
+};
+
+static inline struct look look_at(thrum_conn *c)
+{
+    lock_take(&c->lock);
+    struct look now = {(int)block_of(c)->reader, block_of(c)->turn, block_of(c)->prompt};
+    lock_give(&c->lock);
+    return now;
+}
+
 /* Is a call waiting in its poll for this, or for anything (want 0)? */
 static inline bool is_waiting(thrum_conn *c, unsigned want)
 {

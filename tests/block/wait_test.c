@@ -90,7 +90,7 @@ static void test_one_of_two_reads(void **state)
     pthread_join(t[0], NULL);
     pthread_join(t[1], NULL);
     assert_int_equal(a.got + b.got, '1' + '2');
-    assert_true(block_of(p.client)->reader != READER_CALLER);
+    assert_true(look_at(p.client).reader != READER_CALLER);
 }
 
 /* The reader gives up by time: the other one that waits reads on. */
@@ -162,7 +162,7 @@ static void test_poll_fails(void **state)
     assert_status(recv_with_poll(p.client, EINTR, 3), THRUM_E_TIMEOUT); /* waits resume */
     assert_int_equal(poll_failures, 0);
     assert_int_equal(thrum_conn_state(p.client), THRUM_OPEN);
-    assert_int_equal(block_of(p.client)->reader, READER_NOBODY);
+    assert_int_equal(look_at(p.client).reader, READER_NOBODY);
     assert_status(thrum_send(p.server, THRUM_TEXT, "on", 2), THRUM_OK);
     assert_status(recv_with_poll(p.client, EINTR, 1), THRUM_OK);
 }
@@ -346,9 +346,9 @@ static void test_cancelled_in_other_calls(void **state)
     pthread_create(&t, NULL, send_main, c);
     await(is_waiting(c, WANT_TURN));
     expect_cancelled(t);
-    assert_true(block_of(c)->turn); /* the part's, not the cancelled one's */
+    assert_true(look_at(c).turn); /* the part's, not the cancelled one's */
     assert_status(thrum_send_part(c, THRUM_TEXT, "b", 1, true), THRUM_OK);
-    assert_false(block_of(c)->turn);
+    assert_false(look_at(c).turn);
     assert_int_equal(thrum_conn_state(c), THRUM_OPEN);
     pthread_create(&t, NULL, close_main, c);
     await(is_waiting(c, WANT_END));
@@ -394,7 +394,7 @@ static void test_cancelled_in_mid_frame(void **state)
     pthread_create(&t, NULL, send_much, c);
     await(is_waiting(c, WANT_WRITTEN));
     expect_cancelled(t);
-    assert_false(block_of(c)->turn);
+    assert_false(look_at(c).turn);
     pthread_create(&r, NULL, read_much, &peer);
     assert_status(thrum_send(c, THRUM_TEXT, "next", 4), THRUM_OK);
     pthread_join(r, NULL);

@@ -205,7 +205,7 @@ static void test_freed_while_it_watches(void **state)
         struct peer peer;
         thrum_conn *c = raw_client(&peer, AF_UNIX, false, THRUM_CLIENT(.attended = THRUM_ON));
         if (i % 4 == 1)
-            await(block_of(c)->reader == READER_WARDEN);
+            await(look_at(c).reader == READER_WARDEN);
         if (i % 4 == 2) {
             ping(&peer);
             expect_frame(&peer, 0x8a, "you");
@@ -240,7 +240,7 @@ static void come_back_at_once(thrum_conn *c)
     thrum_message m;
     do
         assert_status(thrum_recv(c, &m, 0), THRUM_E_TIMEOUT);
-    while (thrum_library_threads() > 0 || block_of(c)->prompt < 8);
+    while (thrum_library_threads() > 0 || look_at(c).prompt < 8);
 }
 
 /* A program that keeps coming back needs no thread; one that stays away does. */
