@@ -163,10 +163,12 @@ static int hold_session(const struct args *a)
 {
     pthread_t receiver;
     bool refused = false;
-    if (!start_receiver(&receiver))
-        return CLI_FAILED;
-    line_begin();
+    line_begin(); /* before the receiver, which marks its messages where there is a prompt */
     const bool typed = line_is_typed();
+    if (!start_receiver(&receiver)) {
+        line_end();
+        return CLI_FAILED;
+    }
     talk(a, &refused);
     line_end(); /* gives the terminal back before anything can take time */
     linger(typed ? 0 : a->linger);

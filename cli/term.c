@@ -93,15 +93,18 @@ bool term_message(const thrum_message *m)
 
 void term_note(const char *format, ...)
 {
-    char text[1024];
+    char text[1024], line[8 * sizeof text] = "";
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    FILE *f = fmemopen(line, sizeof line - 1, "w"); /* stderr has no buffer: one write, not one a character */
+    if (f) {
+        term_escape(f, (const uint8_t *)text, strlen(text)); /* an error may quote the peer */
+        fclose(f);
+    }
     line_hide();
-    fputs("thrum: ", stderr);
-    term_escape(stderr, (const uint8_t *)text, strlen(text)); /* an error may quote the peer */
-    fputc('\n', stderr);
+    fprintf(stderr, "thrum: %s\n", line);
     line_show();
 }
 

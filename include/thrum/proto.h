@@ -77,7 +77,8 @@ THRUM_API thrum_status thrum_proto_in_end(thrum_proto *p, int os_errno, thrum_ti
 THRUM_API size_t thrum_proto_out(thrum_proto *p, thrum_slice *v, size_t max);
 THRUM_API void thrum_proto_out_done(thrum_proto *p, size_t n, thrum_time now);
 
-/* Door 3: the next event; false when there is none. */
+/* Door 3: the next event; false when there is none. A message comes whole; but the rest of one that was begun
+ * by thrum_proto_event_part comes as its last part. */
 THRUM_API bool thrum_proto_event(thrum_proto *p, thrum_event *e);
 /* As thrum_proto_event, but what has come of an unfinished message is handed out as a part. */
 THRUM_API bool thrum_proto_event_part(thrum_proto *p, thrum_event *e);

@@ -128,9 +128,10 @@ THRUM_API thrum_status thrum_pong(thrum_conn *c, const void *p, size_t n);
 /* [any] [waits close_timeout] Shakes hands for the end (RFC 6455 section 7): sends Close with code (0 none,
  * else one that may be sent: 1000-1003, 1007-1014, 3000-4999) and why (UTF-8, at most 123 bytes; NULL none),
  * waits for the peer's Close and end of stream, and releases every thread waiting on the connection. Messages
- * that had come stay to be taken. Again, or after the end: THRUM_OK. Errors: E_ARGUMENT (nothing is sent),
- * E_TIMEOUT (the peer did not answer; the connection is cut), E_CANCELLED, E_INTERRUPTED, E_MEMORY, E_SYSTEM,
- * E_UNCLEAN (it ended the stream without a Close). */
+ * that had come stay to be taken; while the peer's Close is looked for, those over recv_high are dropped.
+ * Again, or after the end: THRUM_OK. Errors: E_ARGUMENT (nothing is sent), E_TIMEOUT (the peer did not
+ * answer; the connection is cut), E_CANCELLED, E_INTERRUPTED, E_MEMORY, E_SYSTEM, E_UNCLEAN (it ended the
+ * stream without a Close). */
 THRUM_API thrum_status thrum_close(thrum_conn *c, uint16_t code, const char *why);
 /* [any] Every call that waits on the connection now returns E_CANCELLED (a send in mid-message:
  * E_UNFINISHED). Frames stay whole, the connection stays open. */

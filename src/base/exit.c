@@ -4,16 +4,14 @@
 #include "base/exit.h"
 #include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 _Atomic bool exit_begun;
 
 static struct {
-    pthread_mutex_t lock;
     bool at_exit, at_quick_exit;
     void (*_Atomic fn)(void); /* the handler reads it in whichever thread ends the process */
-} watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} watch;
 
 static void on_exit_begun(void)
 {
@@ -32,7 +30,6 @@ static void pin(void)
 
 int exit_watch(void (*fn)(void))
 {
-    pthread_mutex_lock(&watch.lock);
     if (!watch.fn) {
         watch.fn = fn;
         pin();
@@ -41,7 +38,5 @@ int exit_watch(void (*fn)(void))
         watch.at_exit = atexit(on_exit_begun) == 0;
     if (!watch.at_quick_exit)
         watch.at_quick_exit = at_quick_exit(on_exit_begun) == 0;
-    bool both = watch.at_exit && watch.at_quick_exit;
-    pthread_mutex_unlock(&watch.lock);
-    return both ? 0 : ENOMEM;
+    return watch.at_exit && watch.at_quick_exit ? 0 : ENOMEM;
 }

@@ -9,7 +9,7 @@ extern _Atomic bool exit_begun; /* set before the hook runs; from then on nothin
 
 /* Registers fn for exit and quick_exit, once per process, and pins the object that holds this code in memory,
  * so that dlclose cannot unmap code that threads are running (contract E9: it stays mapped). 0 or an errno.
- */
+ * One thread at a time may call, as with fork_watch. */
 int exit_watch(void (*fn)(void));
 
 #endif

@@ -8,11 +8,10 @@
 _Atomic uint32_t fork_generation;
 
 static struct {
-    pthread_mutex_t lock;
-    bool done;
+    _Atomic bool done;
     void (*_Atomic prepare)(void), (*_Atomic parent)(void),
         (*_Atomic child)(void); /* read by any thread that forks */
-} watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} watch;
 
 static void before(void)
 {
@@ -31,6 +30,7 @@ static void after_in_parent(void)
 static void after_in_child(void)
 {
     atomic_fetch_add(&fork_generation, 1);
+    watch.done = true; /* a fork in the midst of fork_watch: the child will call it again */
     void (*fn)(void) = atomic_load(&watch.child);
     if (fn)
         fn();
@@ -38,15 +38,13 @@ static void after_in_child(void)
 
 int fork_watch(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
-    int e = 0;
-    pthread_mutex_lock(&watch.lock);
-    if (!watch.done) {
-        watch.prepare = prepare;
-        watch.parent = parent;
-        watch.child = child;
-        e = pthread_atfork(before, after_in_parent, after_in_child);
-        watch.done = e == 0;
-    }
-    pthread_mutex_unlock(&watch.lock);
+    if (watch.done)
+        return 0;
+    watch.prepare = prepare;
+    watch.parent = parent;
+    watch.child = child;
+    int e = pthread_atfork(before, after_in_parent, after_in_child);
+    if (e == 0)
+        watch.done = true;
     return e;
 }

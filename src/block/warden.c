@@ -90,6 +90,8 @@ static int rouse(void)
 static bool is_prompt(const struct block *b)
 {
     return b->prompt >= PROMPT_CALLS && !b->fickle && registry_count() == 1 &&
+           thrum_proto_state(b->c.proto) ==
+               THRUM_OPEN && /* a closing has a deadline that somebody must keep */
            proto_settings(b->c.proto)->attended == THRUM_DEFAULT;
 }
 

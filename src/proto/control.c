@@ -1,15 +1,17 @@
-/* control.c: control frames, keepalive, and the closing handshake (RFC 6455 sections 5.5 and 7).
+/* control.c: control frames, keepalive, and the closing handshake (RFC 6455 sections 5.5 and 7). */
+/* clang-format off */
+/*
+ *   CONNECTING --open_done--> OPEN --close_sent or close_recv--> CLOSING --both sent, stream ended--> CLOSED
+ *        |                     |                                    |                                   ^
+ *        +---- proto_fail -----+------- proto_fail, deadline, end of the stream ------------------------+
  *
- *   CONNECTING --open_done--> OPEN --close_sent or close_recv--> CLOSING --both, all written, end of
- * stream--> CLOSED |                      |                                   |
- *        +------ proto_fail ----+-----------------------------------+--- proto_fail, deadline, end of stream
- * ---> CLOSED
+ *   OPEN -> CLOSING     control_send_close (we first), control_frame/take_close (the peer first; the answer is queued)
+ *   CLOSING -> CLOSED   control_check_end: a server, once both Closes are out, shuts its side and waits for the
+ *                       peer's end; a client waits for the server's. thrum_proto_in_end or the deadline ends it.
  *
- *   OPEN -> CLOSING     control_send_close (we first), control_frame/take_close (the peer first; the answer
- * is queued) CLOSING -> CLOSED   control_check_end: a server once both Closes are out shuts its side and
- * waits for the peer's end; a client waits for the server's end. thrum_proto_in_end or the deadline ends the
- * waiting. In CLOSING with only our Close sent, messages are still received; after the peer's Close nothing
- * is read. */
+ * While only our Close is out, messages are still received; after the peer's nothing is read.
+ */
+/* clang-format on */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"

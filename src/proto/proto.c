@@ -188,6 +188,7 @@ static thrum_status adopt(thrum_proto **out, struct settings *s, thrum_status st
 {
     if (st == THRUM_OK) {
         (*out)->own_set = s;
+        (*out)->taker = true; /* its user takes what there is and cannot say when it would */
         return st;
     }
     settings_free(s);

@@ -48,9 +48,11 @@ static void test_unfinished_messages(void **state)
     thrum_proto_free(p);
     p = open_server(THRUM_SERVER(.recv_high = 100, .max_message = THRUM_NO_LIMIT));
     say(p, 0x02, d, 200);
-    assert_false(thrum_proto_flags(p) & THRUM_WANT_IN); /* without a limit it would grow for ever */
+    assert_true(thrum_proto_flags(p) & THRUM_WANT_IN); /* the user asked for no limit */
+    proto_set_taker(p, false);
+    assert_false(thrum_proto_flags(p) & THRUM_WANT_IN); /* for a front it would grow for ever... */
     proto_set_taker(p, true);
-    assert_true(thrum_proto_flags(p) & THRUM_WANT_IN); /* but somebody waits for it */
+    assert_true(thrum_proto_flags(p) & THRUM_WANT_IN); /* but where somebody waits for it */
     thrum_proto_free(p);
 }
 
