@@ -388,7 +388,7 @@ static void test_fork(void **state)
 {
     struct peer p, q;
     pthread_t t;
-    int ours, other, status;
+    int ours = -1, other = -1, status;
     (void)state;
     assert_int_equal(registry_start(front_forked), 0);
     assert_true(peer_pair(&p, AF_UNIX, &ours) && peer_pair(&q, AF_UNIX, &other));
