@@ -87,6 +87,9 @@ THRUM_API bool thrum_proto_event_part(thrum_proto *p, thrum_event *e);
  * another kind than the fragment before), E_UTF8, E_MEMORY, E_SYSTEM (no randomness for a mask), E_CLOSED. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_proto_send(thrum_proto *p, thrum_kind k, thrum_slice s,
                                                          bool last);
+/* As thrum_proto_send; compress as in thrum_send_options. */
+THRUM_API THRUM_MUST_CHECK thrum_status thrum_proto_send_with(thrum_proto *p, thrum_kind k, thrum_slice s,
+                                                              bool last, thrum_switch compress);
 /* *seq (may be NULL) is the ping's number: answered once thrum_proto_ponged() >= it. E_FULL, E_ARGUMENT. */
 THRUM_API thrum_status thrum_proto_ping(thrum_proto *p, thrum_slice s, thrum_time now, uint64_t *seq);
 THRUM_API uint64_t thrum_proto_ponged(const thrum_proto *p);
@@ -103,6 +106,8 @@ THRUM_API void thrum_proto_tick(thrum_proto *p, thrum_time now);
 THRUM_API void thrum_proto_error(const thrum_proto *p, thrum_error *err);
 THRUM_API thrum_status thrum_proto_closing(const thrum_proto *p, thrum_closing *out);
 THRUM_API const char *thrum_proto_subprotocol(const thrum_proto *p);
+/* The extensions agreed on; NULL none; holds as long as p. */
+THRUM_API const char *thrum_proto_extensions(const thrum_proto *p);
 THRUM_API const char *thrum_proto_target(const thrum_proto *p);
 THRUM_API const char *thrum_proto_header(const thrum_proto *p, const char *name, size_t n);
 

@@ -48,7 +48,16 @@ typedef struct thrum_server_options {
     thrum_switch interruptible, attended;
     thrum_switch reuse_port; /* SO_REUSEPORT: default off */
     thrum_switch
-        unlink_socket; /* Unix: remove a stale socket file before, and the own one after: default on */
+        unlink_socket;        /* Unix: remove a stale socket file before, and the own one after: default on */
+    thrum_span compress_idle; /* permessage-deflate, as for a client: */
+    uint64_t compress_min;
+    thrum_switch compression;                /* accepted: default on */
+    thrum_switch server_no_context_takeover; /* ON: we compress each message by itself */
+    thrum_switch client_no_context_takeover; /* ON: the client is told to */
+    uint32_t server_max_window_bits;         /* how far we refer back at most: 12 */
+    uint32_t client_max_window_bits;         /* how far the client may, where it lets us say: 12 */
+    uint32_t compress_level, compress_memory;
+    uint32_t spare; /* zero */
 } thrum_server_options;
 #define THRUM_SERVER(...) (&(const thrum_server_options){.size = sizeof(thrum_server_options), __VA_ARGS__})
 /* [any] For C++ and FFI: zeroes *o and sets size. */

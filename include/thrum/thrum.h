@@ -59,6 +59,20 @@ typedef struct thrum_client_options {
     thrum_switch attended;      /* who answers pings while no call is inside (docs/guide/threads.md). ON: the
                                  * library's one thread, always; OFF: nobody, so never a thread; default: that
                                  * thread, but not for a program that keeps coming back at once */
+    /* permessage-deflate (RFC 7692): docs/guide/compression.md */
+    thrum_span compress_idle; /* what a message may refer back to is given up when none was sent for
+                               * so long: 60 s */
+    uint64_t compress_min;    /* bytes from which a message is compressed where the send does not
+                               * say: 64 */
+    thrum_switch compression; /* offered: default on */
+    thrum_switch server_no_context_takeover; /* ON: the server is asked to compress each message by itself */
+    thrum_switch client_no_context_takeover; /* ON: we do */
+    uint32_t server_max_window_bits; /* the server is asked to refer back no farther than 2^n bytes, 8 to
+                                      * 15: 12; what is kept for it is as large */
+    uint32_t client_max_window_bits; /* how far we refer back at most, 8 to 15: 12 */
+    uint32_t compress_level;         /* 1, the fastest, to 9, the smallest: 1 */
+    uint32_t compress_memory;        /* 0: as fast as can be; 1 to 9: zlib, with states of that memLevel */
+    uint32_t spare;                  /* zero */
 } thrum_client_options;
 #define THRUM_CLIENT(...) (&(const thrum_client_options){.size = sizeof(thrum_client_options), __VA_ARGS__})
 /* [any] For C++ and FFI: zeroes *o and sets size; pass sizeof *o. NULL is fine. */
@@ -111,6 +125,19 @@ THRUM_API THRUM_MUST_CHECK thrum_status thrum_send(thrum_conn *c, thrum_kind k, 
 /* [any] [waits send_timeout] As thrum_send, of n slices as one message in one frame. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_sendv(thrum_conn *c, thrum_kind k, const thrum_slice *v,
                                                     size_t n);
+/* [any] [waits send_timeout] As thrum_sendv, with options; o may be NULL. Errors as thrum_sendv, and
+ * E_ARGUMENT, E_TOO_NEW for the options. */
+typedef struct thrum_send_options {
+    size_t size;
+    thrum_switch compress; /* RFC 7692 section 5.1: default: where it was agreed on and the message has
+                            * compress_min bytes; ON: where it was agreed on; OFF: not. Of a message in parts
+                            * the first one's counts */
+    thrum_switch more;     /* ON: more of this message follows, as thrum_send_part without last; the call
+                            * without it sends the last part */
+} thrum_send_options;
+#define THRUM_SEND(...) (&(const thrum_send_options){.size = sizeof(thrum_send_options), __VA_ARGS__})
+THRUM_API THRUM_MUST_CHECK thrum_status thrum_send_with(thrum_conn *c, thrum_kind k, const thrum_slice *v,
+                                                        size_t n, const thrum_send_options *o);
 /* [one] [waits send_timeout] Sends one fragment of a message (RFC 6455 section 5.4); last ends the message.
  * From the first to the last fragment other senders wait for their turn; control frames pass between. k is
  * the same in every call of a message. A TEXT fragment may end inside a character, the message may not. */
@@ -164,6 +191,8 @@ THRUM_API thrum_state thrum_conn_state(const thrum_conn *c);
 THRUM_API thrum_id thrum_conn_id(const thrum_conn *c);
 /* [any] The subprotocol agreed on, or NULL; holds as long as the connection. */
 THRUM_API const char *thrum_conn_subprotocol(const thrum_conn *c);
+/* [any] The extensions agreed on, as the server's answer names them; NULL when none. Holds as long as c. */
+THRUM_API const char *thrum_conn_extensions(const thrum_conn *c);
 /* [any] The request target, e.g. "/feed?x=1"; holds as long as the connection. */
 THRUM_API const char *thrum_conn_target(const thrum_conn *c);
 /* [any] The n-th (from 0) value of a header field that the peer sent in the opening handshake, or NULL. */

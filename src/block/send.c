@@ -5,6 +5,13 @@
 #include "base/clock.h"
 #include "block/block.h"
 
+struct data {
+    thrum_kind kind;
+    const thrum_slice *v;
+    size_t n;
+    thrum_switch compress;
+};
+
 static void give_turn(struct block *b)
 {
     b->turn = false;
@@ -47,11 +54,10 @@ static thrum_status outcome(const struct block *b)
 }
 
 /* Holding the turn: queue, write, wait for the rest. */
-static thrum_status send_frame(struct call *k, thrum_kind kind, const thrum_slice *v, size_t n, bool last,
-                               int64_t deadline)
+static thrum_status send_frame(struct call *k, const struct data *d, bool last, int64_t deadline)
 {
     struct block *b = k->b;
-    thrum_status s = proto_send_borrow(b->c.proto, kind, v, n, last);
+    thrum_status s = proto_send_borrow(b->c.proto, d->kind, d->v, d->n, last, d->compress);
     if (s == THRUM_E_CLOSED && conn_ended(&b->c))
         return conn_end_status(&b->c);
     if (s != THRUM_OK)
@@ -71,42 +77,30 @@ static int64_t deadline_of(const struct call *k)
     return clock_after(k->now, proto_settings(k->b->c.proto)->send_timeout);
 }
 
-static bool is_kind(thrum_kind k)
+static thrum_status check(const struct data *d)
 {
-    return k == THRUM_TEXT || k == THRUM_BINARY;
+    if ((d->kind != THRUM_TEXT && d->kind != THRUM_BINARY) || (!d->v && d->n > 0))
+        return THRUM_E_ARGUMENT;
+    for (size_t i = 0; i < d->n; i++)
+        if (!d->v[i].p && d->v[i].n > 0)
+            return THRUM_E_ARGUMENT;
+    return THRUM_OK;
 }
 
-thrum_status thrum_sendv(thrum_conn *c, thrum_kind kind, const thrum_slice *v, size_t n)
+static thrum_status send_whole(struct call *k, const struct data *d)
 {
-    struct call k;
-    if (!is_kind(kind) || (!v && n > 0))
-        return THRUM_E_ARGUMENT;
-    for (size_t i = 0; i < n; i++)
-        if (!v[i].p && v[i].n > 0)
-            return THRUM_E_ARGUMENT;
-    thrum_status s = call_enter(&k, c);
+    int64_t deadline = deadline_of(k);
+    thrum_status s = take_turn(k, deadline);
     if (s != THRUM_OK)
         return s;
-    k.abandon = abandon;
-    int64_t deadline = deadline_of(&k);
-    s = take_turn(&k, deadline);
-    if (s == THRUM_OK) {
-        s = send_frame(&k, kind, v, n, true, deadline);
-        give_turn(k.b);
-    }
-    call_leave(&k);
+    s = send_frame(k, d, true, deadline);
+    give_turn(k->b);
     return s;
-}
-
-thrum_status thrum_send(thrum_conn *c, thrum_kind kind, const void *p, size_t n)
-{
-    thrum_slice one = {p, n};
-    return thrum_sendv(c, kind, &one, 1);
 }
 
 /* The first part takes the turn and the last gives it back; a first part that never left gives it back, too.
  */
-static thrum_status send_part(struct call *k, thrum_kind kind, thrum_slice part, bool last)
+static thrum_status send_part(struct call *k, const struct data *d, bool last)
 {
     struct block *b = k->b;
     int64_t deadline = deadline_of(k);
@@ -118,7 +112,7 @@ static thrum_status send_part(struct call *k, thrum_kind kind, thrum_slice part,
         return s;
     b->part_busy = b->parts = true;
     b->parts_by = k->t->tid;
-    s = send_frame(k, kind, &part, 1, last, deadline);
+    s = send_frame(k, d, last, deadline);
     b->part_busy = false;
     bool stands = s == THRUM_OK || s == THRUM_E_UNFINISHED; /* the part is, or will be, on the wire */
     if (stands ? last : first)
@@ -126,18 +120,48 @@ static thrum_status send_part(struct call *k, thrum_kind kind, thrum_slice part,
     return s;
 }
 
-thrum_status thrum_send_part(thrum_conn *c, thrum_kind kind, const void *p, size_t n, bool last)
+enum how { WHOLE, PART, LAST_PART, LAST_OR_WHOLE };
+
+static thrum_status send_data(thrum_conn *c, const struct data *d, enum how how)
 {
     struct call k;
-    if (!is_kind(kind) || (!p && n > 0))
-        return THRUM_E_ARGUMENT;
-    thrum_status s = call_enter(&k, c);
+    thrum_status s = check(d);
+    s = s ? s : call_enter(&k, c);
     if (s != THRUM_OK)
         return s;
     k.abandon = abandon;
-    s = send_part(&k, kind, (thrum_slice){p, n}, last);
+    if (how == LAST_OR_WHOLE)
+        how = k.b->parts && k.b->parts_by == k.t->tid ? LAST_PART : WHOLE;
+    s = how == WHOLE ? send_whole(&k, d) : send_part(&k, d, how == LAST_PART);
     call_leave(&k);
     return s;
+}
+
+thrum_status thrum_sendv(thrum_conn *c, thrum_kind kind, const thrum_slice *v, size_t n)
+{
+    return send_data(c, &(struct data){kind, v, n, THRUM_DEFAULT}, WHOLE);
+}
+
+thrum_status thrum_send(thrum_conn *c, thrum_kind kind, const void *p, size_t n)
+{
+    thrum_slice one = {p, n};
+    return thrum_sendv(c, kind, &one, 1);
+}
+
+thrum_status thrum_send_part(thrum_conn *c, thrum_kind kind, const void *p, size_t n, bool last)
+{
+    thrum_slice one = {p, n};
+    return send_data(c, &(struct data){kind, &one, 1, THRUM_DEFAULT}, last ? LAST_PART : PART);
+}
+
+thrum_status thrum_send_with(thrum_conn *c, thrum_kind kind, const thrum_slice *v, size_t n,
+                             const thrum_send_options *given)
+{
+    thrum_send_options o;
+    thrum_status s = settings_send(&o, given);
+    if (s != THRUM_OK)
+        return s;
+    return send_data(c, &(struct data){kind, v, n, o.compress}, o.more == THRUM_ON ? PART : LAST_OR_WHOLE);
 }
 
 thrum_status thrum_ping(thrum_conn *c, const void *p, size_t n, thrum_wait t)

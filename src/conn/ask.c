@@ -55,6 +55,11 @@ thrum_id thrum_conn_id(const thrum_conn *c)
     return c ? c->id : 0;
 }
 
+const char *thrum_conn_extensions(const thrum_conn *c)
+{
+    return c ? thrum_proto_extensions(c->proto) : NULL;
+}
+
 const char *thrum_conn_subprotocol(const thrum_conn *c)
 {
     return c ? thrum_proto_subprotocol(c->proto) : NULL;

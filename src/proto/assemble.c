@@ -25,8 +25,11 @@ static void fail(thrum_proto *p, const char *why)
 /* What can be judged when two bytes are there, whatever is still to come. */
 static bool check_bits(thrum_proto *p, const struct frame_head *h)
 {
-    if (h->rsv1 || h->rsv2 || h->rsv3)
-        fail(p, "a frame has a reserved bit set, and no extension was agreed on");
+    if (h->rsv2 || h->rsv3 || (h->rsv1 && !p->deflate))
+        fail(p, "a frame has a reserved bit set, and no extension was agreed on that gives it a meaning");
+    else if (h->rsv1 && h->opcode != FRAME_TEXT && h->opcode != FRAME_BINARY)
+        fail(p,
+             "a frame is marked as compressed that is not the first of a message"); /* RFC 7692 section 6 */
     else if (h->masked != p->server)
         fail(p, p->server ? "a client's frame is not masked" : "a server's frame is masked");
     else if (h->opcode == FRAME_CONTINUATION && !p->in_msg)
@@ -43,10 +46,13 @@ static bool check_limits(thrum_proto *p, const struct frame_head *h)
     const struct settings *s = p->set;
     if (frame_is_control(h->opcode))
         return true;
-    if (h->len > s->max_frame)
+    bool compressed = h->opcode == FRAME_CONTINUATION ? p->inflating : h->rsv1;
+    /* What does not shrink grows a little; the limit that counts is held while inflating. */
+    uint64_t slack = compressed ? s->max_frame / 1024 + 64 : 0;
+    if (h->len > s->max_frame && h->len - s->max_frame > slack)
         proto_fail(p, 1009, THRUM_E_TOO_BIG, "a frame of %llu bytes is over the limit of %llu",
                    (unsigned long long)h->len, (unsigned long long)s->max_frame);
-    else if (h->len > s->max_message - p->msg_total)
+    else if (!compressed && h->len > s->max_message - p->msg_total)
         proto_fail(p, 1009, THRUM_E_TOO_BIG, "a message is over the limit of %llu bytes",
                    (unsigned long long)s->max_message);
     else if (p->msg_frames >= s->max_fragments)
@@ -65,7 +71,10 @@ static void begin_payload(thrum_proto *p)
     if (frame_is_control(p->frame.opcode))
         return;
     p->msg_frames++;
-    p->msg_total += p->frame.len;
+    if (p->frame.opcode != FRAME_CONTINUATION)
+        p->inflating = p->frame.rsv1;
+    if (!p->inflating)
+        p->msg_total += p->frame.len;
     if (p->frame.opcode == FRAME_CONTINUATION)
         return;
     p->in_msg = true;
@@ -134,6 +143,12 @@ static void trace_in(thrum_proto *p)
     if (!log_wanted(LOG_FRAME, LOG_TRACE))
         return;
     bool control = frame_is_control(p->frame.opcode);
+    if (p->inflating && !control) {
+        LOG(LOG_FRAME, LOG_TRACE, p->host.id, "< %s [%llu bytes, compressed]%s",
+            frame_opcode_name(p->frame.opcode), (unsigned long long)p->frame.len,
+            p->frame.fin ? "" : " more follow");
+        return;
+    }
     size_t len = (size_t)p->frame.len, from = control || p->msg.len < len ? 0 : p->msg.len - len;
     if (control || p->msg.len >= len)
         text_escape(shown, sizeof shown, control ? p->control : p->msg.p ? p->msg.p + from : nothing, len);
@@ -141,9 +156,87 @@ static void trace_in(thrum_proto *p)
         shown, len, p->frame.fin ? "" : " more follow");
 }
 
+static void inflate_failed(thrum_proto *p, enum inflated r)
+{
+    if (r == INFLATE_MEMORY)
+        proto_fail(p, 1011, THRUM_E_MEMORY, "no memory for inflating a message");
+    else
+        proto_fail(p, 1007, THRUM_E_PROTOCOL, "a message's compressed data is corrupt or cut off");
+}
+
+/* Room for something to come out, and the NUL; never for more than the limit and one byte, which shows that
+ * it is crossed. */
+static bool inflate_room(thrum_proto *p, size_t in)
+{
+    enum { LEAST = 64, FIRST_MOST = 16384 };
+    struct buf *b = &p->msg;
+    if (b->cap - b->len > 1)
+        return true;
+    size_t guess = in < FIRST_MOST / 4 ? 4 * in + LEAST : FIRST_MOST;
+    size_t more = b->len > guess ? b->len : guess;
+    uint64_t left = p->set->max_message - p->msg_total;
+    if (more > left)
+        more = (size_t)left + 1;
+    uint8_t *d = mem_resize(b->p, b->len + more + 1);
+    if (!d) {
+        proto_fail(p, 1011, THRUM_E_MEMORY, "no memory for a message");
+        return false;
+    }
+    b->p = d;
+    b->cap = b->len + more + 1;
+    return true;
+}
+
+/* Counts and judges what has come of a message's payload; false: it failed. */
+static bool take_text(thrum_proto *p, const uint8_t *text, size_t n)
+{
+    p->msg.len += n;
+    p->stats.bytes_in += n;
+    if (n > 0 && p->msg_kind == THRUM_TEXT && !utf8_feed(&p->utf8, text, n)) {
+        proto_fail(p, 1007, THRUM_E_UTF8, "a text message is not UTF-8");
+        return false;
+    }
+    return true;
+}
+
+/* The limit holds while it inflates: what is over it is never made. */
+static bool inflate_payload(thrum_proto *p, const uint8_t *d, size_t n)
+{
+    thrum_slice in = {d, n};
+    enum inflated r = INFLATE_ROOM;
+    while (r == INFLATE_ROOM) {
+        if (!inflate_room(p, in.n))
+            return false;
+        uint8_t *to = p->msg.p + p->msg.len;
+        size_t room = p->msg.cap - p->msg.len - 1, left = room;
+        r = deflate_receive(p->deflate, &in, to, &left);
+        if (r == INFLATE_BAD || r == INFLATE_MEMORY) {
+            inflate_failed(p, r);
+            return false;
+        }
+        p->msg_total += room - left;
+        if (p->msg_total > p->set->max_message) {
+            proto_fail(p, 1009, THRUM_E_TOO_BIG, "a message is over the limit of %llu bytes",
+                       (unsigned long long)p->set->max_message);
+            return false;
+        }
+        if (!take_text(p, to, room - left))
+            return false;
+    }
+    return true;
+}
+
 static void end_message(thrum_proto *p)
 {
     struct buf *b = &p->msg;
+    if (p->inflating) {
+        enum inflated r = deflate_received(p->deflate);
+        if (r != INFLATE_OK) {
+            inflate_failed(p, r);
+            return;
+        }
+        p->inflating = false;
+    }
     if (p->msg_kind == THRUM_TEXT && !utf8_done(&p->utf8)) {
         proto_fail(p, 1007, THRUM_E_UTF8, "a text message ends inside a character");
         return;
@@ -182,8 +275,11 @@ static void end_frame(thrum_proto *p)
 void assemble_payload(thrum_proto *p, uint8_t *d, size_t n, bool in_place)
 {
     const struct frame_head *h = &p->frame;
+    bool inflating = p->inflating && !frame_is_control(h->opcode);
     uint8_t *to;
-    if (frame_is_control(h->opcode)) {
+    if (inflating) {
+        to = d;
+    } else if (frame_is_control(h->opcode)) {
         to = p->control + p->frame_at;
     } else if (in_place) {
         to = d;
@@ -198,13 +294,9 @@ void assemble_payload(thrum_proto *p, uint8_t *d, size_t n, bool in_place)
         memcpy(to, d, n);
     p->frame_at += n;
     if (!frame_is_control(h->opcode)) {
-        p->msg.len += n;
-        p->stats.bytes_in += n;
-        events_review(p); /* one frame may be longer than the water mark */
-        if (n > 0 && p->msg_kind == THRUM_TEXT && !utf8_feed(&p->utf8, to, n)) {
-            proto_fail(p, 1007, THRUM_E_UTF8, "a text message is not UTF-8");
+        if (inflating ? n > 0 && !inflate_payload(p, to, n) : !take_text(p, to, n))
             return;
-        }
+        events_review(p); /* one frame may be longer than the water mark */
     }
     if (p->frame_at == h->len)
         end_frame(p);
@@ -231,7 +323,7 @@ void assemble_feed(thrum_proto *p, uint8_t *d, size_t n)
 uint8_t *thrum_proto_in(thrum_proto *p, size_t *room)
 {
     *room = 0;
-    if (p->expect != EXPECT_PAYLOAD || frame_is_control(p->frame.opcode))
+    if (p->expect != EXPECT_PAYLOAD || frame_is_control(p->frame.opcode) || p->inflating)
         return NULL;
     uint64_t rest = p->frame.len - p->frame_at;
     if (rest < DIRECT_MIN)
@@ -256,5 +348,7 @@ uint8_t *thrum_proto_in(thrum_proto *p, size_t *room)
 void assemble_release(thrum_proto *p)
 {
     buf_free(&p->msg);
-    p->in_msg = p->parted = false;
+    p->in_msg = p->parted = p->inflating = false;
+    if (p->deflate)
+        deflate_drop(p->deflate);
 }

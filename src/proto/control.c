@@ -287,6 +287,13 @@ static thrum_time earlier(thrum_time a, thrum_time b)
     return a < b ? a : b;
 }
 
+/* When our history of what was compressed goes, to give its memory back. */
+static thrum_time forgets_at(const thrum_proto *p)
+{
+    bool has = p->state == THRUM_OPEN && p->deflate && p->deflate->sent.n > 0 && !p->sending;
+    return has ? after(p->told, p->set->compress_idle) : INT64_MAX;
+}
+
 thrum_time control_deadline(const thrum_proto *p)
 {
     if (p->state == THRUM_CLOSED)
@@ -294,6 +301,7 @@ thrum_time control_deadline(const thrum_proto *p)
     thrum_time at = p->end_by;
     if (p->state == THRUM_CONNECTING && !p->failed && !p->http_answered)
         at = earlier(at, p->open_by);
+    at = earlier(at, forgets_at(p));
     if (keeps_alive(p))
         at = earlier(at, p->ping_by && !p->paused ? p->ping_by : next_ping(p));
     return at;
@@ -312,6 +320,8 @@ void control_tick(thrum_proto *p)
 {
     if (p->state == THRUM_CLOSED)
         return;
+    if (p->now >= forgets_at(p))
+        deflate_forget(p->deflate);
     if (p->now >= p->end_by) {
         if (p->error.status == THRUM_OK) {
             const char *what = p->close_recv ? "did not end the stream" : "did not answer Close";

@@ -1,5 +1,4 @@
-/* negotiate.c: who may speak, and which subprotocol (RFC 6455 sections 4.2.2, 10.2). Extensions are offered
- * and taken from a table, which is empty until permessage-deflate comes. */
+/* negotiate.c: who may speak, and which subprotocol (RFC 6455 sections 4.2.2, 10.2). */
 #include "proto/proto_int.h"
 #include "wire/field.h"
 #include "wire/uri.h"
@@ -65,64 +64,6 @@ const char *negotiate_host(const thrum_proto *p)
             return NULL;
     }
     return "that Host is not served here";
-}
-
-/* Walks one Sec-WebSocket-Extensions field (RFC 6455 section 9.1): `each` sees every extension named and its
- * parameters, and says whether to go on. False where the grammar is broken or `each` says so. */
-static bool walk_extensions(thrum_slice list, bool (*each)(thrum_slice name, thrum_slice params, void *arg),
-                            void *arg)
-{
-    thrum_slice member;
-    while (field_list_next(&list, &member)) {
-        struct field_param name, param;
-        int r = field_param_next(&member, &name);
-        thrum_slice params = member;
-        if (r <= 0 || name.has_value)
-            return false;
-        while ((r = field_param_next(&member, &param)) > 0)
-            ;
-        if (r < 0 || !each(name.name, params, arg))
-            return false;
-    }
-    return true;
-}
-
-/* A server passes over what it does not know (RFC 6455 section 9.1): no extension is known yet. */
-static bool pass_over(thrum_slice name, thrum_slice params, void *arg)
-{
-    (void)name;
-    (void)params;
-    (void)arg;
-    return true;
-}
-
-/* A client offers none yet, so whatever is in the answer was not asked for. */
-static bool not_offered(thrum_slice name, thrum_slice params, void *arg)
-{
-    (void)params;
-    *(thrum_slice *)arg = name;
-    return false;
-}
-
-bool negotiate_offers(const thrum_proto *p)
-{
-    const struct http1_head *h = p->parsed;
-    for (size_t i = 0; i < http1_count(h, "Sec-WebSocket-Extensions"); i++)
-        if (!walk_extensions(http1_get(h, "Sec-WebSocket-Extensions", i), pass_over, NULL))
-            return false;
-    return true;
-}
-
-const char *negotiate_answer(const thrum_proto *p)
-{
-    const struct http1_head *h = p->parsed;
-    for (size_t i = 0; i < http1_count(h, "Sec-WebSocket-Extensions"); i++) {
-        thrum_slice name = {NULL, 0};
-        if (!walk_extensions(http1_get(h, "Sec-WebSocket-Extensions", i), not_offered, &name))
-            return name.p ? "the server chose an extension that was not offered"
-                          : "the server's Sec-WebSocket-Extensions is malformed";
-    }
-    return NULL;
 }
 
 /* The server's choice must be one of ours, and one only. */

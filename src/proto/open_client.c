@@ -42,6 +42,15 @@ static thrum_status put_subprotocols(struct buf *b, char **v)
     return s ? s : put(b, "\r\n");
 }
 
+static thrum_status put_extensions(struct buf *b, const struct settings *set)
+{
+    if (!set->compression)
+        return THRUM_OK;
+    thrum_status s = put(b, "Sec-WebSocket-Extensions: ");
+    s = s ? s : extension_offer(set, b);
+    return s ? s : put(b, "\r\n");
+}
+
 static thrum_status compose(const thrum_proto *p, struct buf *b, const char *host)
 {
     const struct settings *set = p->set;
@@ -54,6 +63,7 @@ static thrum_status compose(const thrum_proto *p, struct buf *b, const char *hos
     s = s ? s : put(b, "Sec-WebSocket-Version: 13\r\n");
     s = s ? s : put_field(b, "Origin", set->origin);
     s = s ? s : put_subprotocols(b, set->subprotocols);
+    s = s ? s : put_extensions(b, set);
     s = s ? s : put_field(b, "User-Agent", set->user_agent);
     for (size_t i = 0; set->headers && set->headers[i]; i += 2)
         s = s ? s : put_field(b, set->headers[i], set->headers[i + 1]);
@@ -153,7 +163,7 @@ static const char *judge(thrum_proto *p, const char **subprotocol)
     if (http1_count(h, "Sec-WebSocket-Accept") != 1 ||
         !is_accepted(p, http1_get(h, "Sec-WebSocket-Accept", 0)))
         return "the server's Sec-WebSocket-Accept does not fit our key";
-    const char *why = negotiate_answer(p);
+    const char *why = extension_answered(p);
     return why ? why : negotiate_chosen(p, subprotocol);
 }
 

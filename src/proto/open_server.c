@@ -87,7 +87,7 @@ static struct refusal judge_websocket(const thrum_proto *p)
     for (size_t i = 0; i < p->request->noffered; i++)
         if (!field_is_token(field_text(p->request->offered[i])))
             return no(400, "Sec-WebSocket-Protocol is malformed");
-    if (!negotiate_offers(p))
+    if (!extension_offers_parse(p))
         return no(400, "Sec-WebSocket-Extensions is malformed");
     const char *why = negotiate_origin(p);
     return why ? no(403, why) : no(0, NULL);
@@ -187,6 +187,8 @@ static bool compose_101(thrum_proto *p, struct buf *b, const struct thrum_reply 
                 put(b, "Sec-WebSocket-Accept: ") && put(b, accept) && put(b, "\r\n");
     if (p->subprotocol)
         done = done && put(b, "Sec-WebSocket-Protocol: ") && put(b, p->subprotocol) && put(b, "\r\n");
+    if (p->extensions)
+        done = done && put(b, "Sec-WebSocket-Extensions: ") && put(b, p->extensions) && put(b, "\r\n");
     if (p->set->server_name)
         done = done && put(b, "Server: ") && put(b, p->set->server_name) && put(b, "\r\n");
     return done && (!r || buf_append(b, r->fields.p, r->fields.len) == THRUM_OK) && put(b, "\r\n");
@@ -211,6 +213,7 @@ static void switch_protocols(thrum_proto *p, const struct decision *d)
     bool out = true;
     if (d->subprotocol >= 0 && (size_t)d->subprotocol < p->request->noffered)
         out = (p->subprotocol = mem_strdup(p->request->offered[d->subprotocol])) != NULL;
+    out = out && extension_accept(p) == THRUM_OK;
     out = out && compose_101(p, &b, d->reply) && outbox_bytes(p, b.p, b.len) == THRUM_OK;
     buf_free(&b);
     if (!out) {

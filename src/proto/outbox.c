@@ -96,10 +96,10 @@ static void trace(const thrum_proto *p, uint8_t opcode, thrum_slice s, size_t to
 }
 
 /* A frame that is wholly the proto's own memory. */
-static struct item *own_frame(thrum_proto *p, uint8_t opcode, bool fin, const thrum_slice *v, size_t nv,
-                              size_t n, thrum_status *s)
+static struct item *own_frame(thrum_proto *p, struct frame_head h, const thrum_slice *v, size_t nv,
+                              thrum_status *s)
 {
-    struct frame_head h = {.opcode = opcode, .fin = fin, .len = n};
+    size_t n = (size_t)h.len;
     uint8_t head[FRAME_HEAD_MAX];
     *s = THRUM_E_SYSTEM;
     if (!make_head(p, &h))
@@ -141,7 +141,7 @@ static void drop_fresh_answer(thrum_proto *p)
 static thrum_status queue_control(thrum_proto *p, uint8_t opcode, thrum_slice s, bool answer)
 {
     thrum_status st;
-    struct item *i = own_frame(p, opcode, true, &s, 1, s.n, &st);
+    struct item *i = own_frame(p, (struct frame_head){.opcode = opcode, .fin = true, .len = s.n}, &s, 1, &st);
     if (!i)
         return st;
     if (answer)
@@ -241,6 +241,54 @@ static uint8_t opcode_of(const thrum_proto *p, thrum_kind k)
     return p->sending ? FRAME_CONTINUATION : (uint8_t)k;
 }
 
+/* ---- compressed (RFC 7692 section 7.2.1)
+ */
+
+/* Of a message in parts the first one decides. */
+static bool is_compressed(const thrum_proto *p, size_t total, thrum_switch wish)
+{
+    if (!p->deflate || p->sending)
+        return p->deflate && p->deflate->sending;
+    if (wish != THRUM_DEFAULT)
+        return wish == THRUM_ON;
+    return total >= p->set->compress_min && codec_load() != CODEC_FULL;
+}
+
+static thrum_status queue_deflated(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last,
+                                   thrum_slice small, struct utf8 u)
+{
+    thrum_status s;
+    struct frame_head h = {.opcode = opcode_of(p, k), .fin = last, .rsv1 = !p->sending, .len = small.n};
+    struct item *i = own_frame(p, h, &small, 1, &s);
+    if (!i)
+        return s;
+    if (log_wanted(LOG_FRAME, LOG_TRACE))
+        LOG(LOG_FRAME, LOG_TRACE, p->host.id, "> %s [%zu bytes, compressed from %zu]%s",
+            frame_opcode_name(h.opcode), small.n, total_of(v, n), last ? "" : " more follow");
+    i->deflated = true;
+    p->deflate->sending = !last;
+    sent(p, i, k, total_of(v, n), last, u);
+    deflate_sent(p->deflate, v, n, last);
+    return THRUM_OK;
+}
+
+/* E_UNFINISHED: it is better sent as it is. */
+static thrum_status send_deflated(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last)
+{
+    struct utf8 u;
+    struct deflater *with;
+    thrum_slice small;
+    thrum_status s = may_send(p, k, v, n, last, &u);
+    if (s != THRUM_OK)
+        return s;
+    bool whole = last && !p->sending;
+    if (deflate_send(p->deflate, v, n, last, &with, &small) != THRUM_OK)
+        return p->sending ? THRUM_E_MEMORY : THRUM_E_UNFINISHED;
+    s = whole && small.n >= total_of(v, n) ? THRUM_E_UNFINISHED : queue_deflated(p, k, v, n, last, small, u);
+    deflater_give(with);
+    return s;
+}
+
 static thrum_status send_copy(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last)
 {
     struct utf8 u;
@@ -248,7 +296,8 @@ static thrum_status send_copy(thrum_proto *p, thrum_kind k, const thrum_slice *v
     if (s != THRUM_OK)
         return s;
     size_t total = total_of(v, n);
-    struct item *i = own_frame(p, opcode_of(p, k), last, v, n, total, &s);
+    struct frame_head h = {.opcode = opcode_of(p, k), .fin = last, .len = total};
+    struct item *i = own_frame(p, h, v, n, &s);
     if (!i)
         return s;
     trace(p, opcode_of(p, k), n ? v[0] : (thrum_slice){NULL, 0}, total, last);
@@ -256,18 +305,32 @@ static thrum_status send_copy(thrum_proto *p, thrum_kind k, const thrum_slice *v
     return THRUM_OK;
 }
 
-thrum_status thrum_proto_send(thrum_proto *p, thrum_kind k, thrum_slice s, bool last)
+thrum_status thrum_proto_send_with(thrum_proto *p, thrum_kind k, thrum_slice s, bool last,
+                                   thrum_switch compress)
 {
     if (!p || (!s.p && s.n > 0))
         return THRUM_E_ARGUMENT;
-    thrum_status st = send_copy(p, k, &s, 1, last);
+    thrum_status st = is_compressed(p, s.n, compress) ? send_deflated(p, k, &s, 1, last) : THRUM_E_UNFINISHED;
+    if (st == THRUM_E_UNFINISHED)
+        st = send_copy(p, k, &s, 1, last);
     p->borrowed = NULL; /* nobody asks how far this one is */
     return st;
 }
 
-thrum_status proto_send_borrow(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last)
+thrum_status thrum_proto_send(thrum_proto *p, thrum_kind k, thrum_slice s, bool last)
+{
+    return thrum_proto_send_with(p, k, s, last, THRUM_DEFAULT);
+}
+
+thrum_status proto_send_borrow(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last,
+                               thrum_switch compress)
 {
     size_t total = total_of(v, n);
+    if (is_compressed(p, total, compress)) {
+        thrum_status s = send_deflated(p, k, v, n, last);
+        if (s != THRUM_E_UNFINISHED)
+            return s;
+    }
     if (total <= PROTO_COPY_MAX)
         return send_copy(p, k, v, n, last);
     struct utf8 u;
@@ -294,13 +357,14 @@ thrum_status proto_send_borrow(thrum_proto *p, thrum_kind k, const thrum_slice *
     return THRUM_OK;
 }
 
-struct shared *shared_new(thrum_kind k, thrum_slice payload)
+static struct shared *shared_frame(thrum_kind k, thrum_slice payload, bool rsv1)
 {
-    struct frame_head h = {.opcode = (uint8_t)k, .fin = true, .len = payload.n};
+    struct frame_head h = {.opcode = (uint8_t)k, .fin = true, .rsv1 = rsv1, .len = payload.n};
     struct shared *s = mem_alloc(sizeof *s + FRAME_HEAD_MAX + payload.n);
     if (!s)
         return NULL;
     atomic_init(&s->refs, 1);
+    memset(s->deflated, 0, sizeof s->deflated);
     s->kind = k;
     s->payload = payload.n;
     size_t hn = frame_encode(s->p, &h);
@@ -310,10 +374,42 @@ struct shared *shared_new(thrum_kind k, thrum_slice payload)
     return s;
 }
 
+struct shared *shared_new(thrum_kind k, thrum_slice payload)
+{
+    return shared_frame(k, payload, false);
+}
+
 void shared_drop(struct shared *s)
 {
-    if (s && atomic_fetch_sub(&s->refs, 1) == 1)
+    if (s && atomic_fetch_sub(&s->refs, 1) == 1) {
+        for (size_t i = 0; i < SHARED_BITS; i++)
+            if (s->deflated[i] != s)
+                shared_drop(s->deflated[i]);
         mem_free(s);
+    }
+}
+
+static thrum_slice text_of(const struct shared *s)
+{
+    return (thrum_slice){s->p + s->n - s->payload, s->payload};
+}
+
+/* The frame for this connection: compressed once for each size of window, without a reference to what came
+ * before; where that is no smaller, or there is no memory, as it is. */
+static struct shared *form_of(const thrum_proto *p, struct shared *s)
+{
+    if (!is_compressed(p, s->payload, THRUM_DEFAULT))
+        return s;
+    struct shared **form = &s->deflated[p->deflate->how.bits - 8];
+    struct deflater *with = *form ? NULL : deflater_take(p->deflate->how);
+    if (with) {
+        thrum_slice text = text_of(s), small;
+        if (deflater_run(with, (thrum_slice){NULL, 0}, &text, 1, &small))
+            *form =
+                small.n - 4 < text.n ? shared_frame(s->kind, (thrum_slice){small.p, small.n - 4}, true) : s;
+        deflater_give(with);
+    }
+    return *form ? *form : s;
 }
 
 thrum_status proto_send_shared(thrum_proto *p, struct shared *s)
@@ -327,9 +423,12 @@ thrum_status proto_send_shared(thrum_proto *p, struct shared *s)
     struct item *i = item_new(0, 0);
     if (!i)
         return THRUM_E_MEMORY;
-    atomic_fetch_add(&s->refs, 1);
-    i->shared = s;
-    i->n = s->n;
+    struct shared *form = form_of(p, s);
+    if (form != s)
+        deflate_was_told(p->deflate, text_of(s));
+    atomic_fetch_add(&form->refs, 1);
+    i->shared = form;
+    i->n = form->n;
     i->data = true;
     queue(p, i);
     p->stats.messages_out++;
@@ -399,6 +498,10 @@ enum proto_borrow proto_settle(thrum_proto *p)
         bool fin = i->own[0] & 0x80, start = (i->own[0] & 0x0f) != FRAME_CONTINUATION;
         p->sending = !start;
         p->sending_utf8 = p->utf8_before;
+        if (i->deflated) {
+            deflate_forget(p->deflate);
+            p->deflate->sending = p->sending;
+        }
         p->stats.messages_out -= fin;
         p->stats.bytes_out -= i->payload;
         item_free(p, i);
@@ -463,6 +566,7 @@ void thrum_proto_out_done(thrum_proto *p, size_t n, thrum_time now)
 {
     p->now = now;
     p->stats.wire_out += n;
+    p->told = now;
     while (n > 0 && first(p)) {
         struct item *i = first(p);
         size_t take = i->n - i->done < n ? i->n - i->done : n;

@@ -231,6 +231,8 @@ void thrum_proto_free(thrum_proto *p)
     assemble_release(p);
     buf_free(&p->head);
     buf_free(&p->behind);
+    deflate_free(p->deflate);
+    mem_free(p->extensions);
     mem_free(p->parsed);
     mem_free(p->pings);
     request_free(p->request);
@@ -431,6 +433,11 @@ thrum_status thrum_proto_closing(const thrum_proto *p, thrum_closing *out)
     return THRUM_OK;
 }
 
+const char *thrum_proto_extensions(const thrum_proto *p)
+{
+    return p->extensions;
+}
+
 const char *thrum_proto_subprotocol(const thrum_proto *p)
 {
     return p->subprotocol;
@@ -465,4 +472,6 @@ void proto_stats(const thrum_proto *p, thrum_stats *out)
     out->queued_in = p->queued_bytes + p->msg.len;
     out->queued_out = p->pending;
     out->latency_ns = p->latency;
+    out->compress_held = p->deflate ? deflate_held(p->deflate) : 0;
+    out->compress_held_process = codec_held();
 }

@@ -42,7 +42,8 @@ thrum_status proto_refuse(thrum_proto *p, int status, thrum_time now);
  * queued. Payloads up to PROTO_COPY_MAX are copied, and then nothing is borrowed. Errors as thrum_proto_send.
  */
 enum { PROTO_COPY_MAX = 1024 };
-thrum_status proto_send_borrow(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last);
+thrum_status proto_send_borrow(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last,
+                               thrum_switch compress);
 enum proto_borrow {
     PROTO_BORROW_NONE,  /* nothing borrowed: all was taken or copied, or the connection failed */
     PROTO_BORROW_FRESH, /* not a byte of its frame has been shown as written */
@@ -59,8 +60,12 @@ bool proto_lost(const thrum_proto *p);
 enum proto_borrow proto_settle(thrum_proto *p);
 
 /* A frame encoded once for many connections (server role: unmasked). */
+enum { SHARED_BITS = 8 };
 struct shared {
     _Atomic(size_t) refs;
+    struct shared
+        *deflated[SHARED_BITS]; /* the same compressed, for windows of 8 to 15 bits, made when one is needed
+                                 * by the one thread that broadcasts; itself: that is no smaller */
     thrum_kind kind;
     size_t payload; /* bytes of payload */
     size_t n;

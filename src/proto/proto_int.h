@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "proto/deflate.h"
 #include "proto/proto.h"
 #include "wire/frame.h"
 #include "wire/http1.h"
@@ -18,6 +19,7 @@ enum expect { EXPECT_HEAD, EXPECT_DECISION, EXPECT_BODY, EXPECT_FRAME, EXPECT_PA
 struct item { /* of the outbox: one frame, or an HTTP message */
     struct list link;
     bool passes, pong, data; /* may go before fresh data; is a pong; is data */
+    bool deflated;           /* is of a compressed message */
     bool answer;             /* a pong to a ping of the peer's: a later one may replace it */
     struct shared *shared;
     thrum_slice *v; /* borrowed payload; NULL else */
@@ -80,6 +82,10 @@ struct thrum_proto {
     uint64_t msg_total, msg_frames;
     thrum_kind msg_kind;
     bool in_msg, parted, taker;
+    bool inflating;          /* the message is a compressed one; msg_total counts what came out of it */
+    struct deflate *deflate; /* NULL: permessage-deflate was not agreed on */
+    char *extensions;        /* what was agreed on, as the server wrote it; NULL nothing */
+    thrum_time told;         /* when anything was sent last */
     struct utf8 utf8;
     /* events out */
     struct list events, informs; /* informs: the pings and pongs of events, the oldest first */
@@ -132,11 +138,13 @@ const char *request_field(const thrum_request *r, const char *name, size_t n);
 /* negotiate.c */
 const char *negotiate_origin(const thrum_proto *p); /* NULL: allowed; else why not */
 const char *negotiate_host(const thrum_proto *p);
-bool negotiate_offers(const thrum_proto *p); /* a server: false: malformed extension offers */
-const char *
-negotiate_answer(const thrum_proto *p); /* a client: what is wrong with the extensions answered, or NULL */
 const char *negotiate_chosen(thrum_proto *p, const char **chosen);
 int negotiate_subprotocol(const thrum_request *r, const struct settings *s);
+/* extension.c */
+thrum_status extension_offer(const struct settings *s, struct buf *to); /* a client's field value */
+bool extension_offers_parse(const thrum_proto *p);                      /* a server: the grammar holds */
+thrum_status extension_accept(thrum_proto *p);  /* a server: takes the first offer it can; E_MEMORY */
+const char *extension_answered(thrum_proto *p); /* a client: what is wrong with the answer, or NULL */
 /* assemble.c */
 void assemble_feed(thrum_proto *p, uint8_t *d, size_t n);
 void assemble_payload(thrum_proto *p, uint8_t *d, size_t n, bool in_place);

@@ -11,6 +11,7 @@
 enum { LIST_MAX = 1024 };
 
 _Static_assert(sizeof(thrum_client_options) % 8 == 0, "option structs have no padding");
+_Static_assert(sizeof(thrum_send_options) % 8 == 0, "option structs have no padding");
 _Static_assert(sizeof(thrum_server_options) % 8 == 0, "option structs have no padding");
 
 void thrum_client_options_init(thrum_client_options *o, size_t size)
@@ -180,13 +181,53 @@ struct common { /* what both structs of options have */
     thrum_span open_timeout, close_timeout, send_timeout, ping_interval, ping_timeout;
     uint64_t max_message, max_frame, max_fragments, recv_high, recv_low, send_high, spin_us;
     thrum_switch interruptible, attended;
+    thrum_span compress_idle;
+    uint64_t compress_min;
+    thrum_switch compression, server_no_context_takeover, client_no_context_takeover;
+    uint32_t server_max_window_bits, client_max_window_bits, compress_level, compress_memory, spare;
 };
 #define COMMON(o)                                                                                            \
     {                                                                                                        \
         (o).open_timeout, (o).close_timeout, (o).send_timeout, (o).ping_interval, (o).ping_timeout,          \
             (o).max_message, (o).max_frame, (o).max_fragments, (o).recv_high, (o).recv_low, (o).send_high,   \
-            (o).spin_us, (o).interruptible, (o).attended                                                     \
+            (o).spin_us, (o).interruptible, (o).attended, (o).compress_idle, (o).compress_min,               \
+            (o).compression, (o).server_no_context_takeover, (o).client_no_context_takeover,                 \
+            (o).server_max_window_bits, (o).client_max_window_bits, (o).compress_level, (o).compress_memory, \
+            (o).spare                                                                                        \
     }
+
+static thrum_status number(uint8_t *out, uint32_t in, uint8_t least, uint8_t most, uint8_t none,
+                           const char *name, thrum_error *err)
+{
+    if (in != 0 && (in < least || in > most))
+        return error_set(err, THRUM_E_ARGUMENT, ".%s is %lu: it may be %d to %d", name, (unsigned long)in,
+                         least, most);
+    *out = in ? (uint8_t)in : none;
+    return THRUM_OK;
+}
+
+static thrum_status compression(struct settings *s, const struct common *o, thrum_error *err)
+{
+    if (!is_switch(o->compression) || !is_switch(o->server_no_context_takeover) ||
+        !is_switch(o->client_no_context_takeover))
+        return error_set(err, THRUM_E_ARGUMENT,
+                         ".compression, .server_no_context_takeover and .client_no_context_takeover are "
+                         "THRUM_DEFAULT, THRUM_ON or THRUM_OFF");
+    if (o->spare != 0)
+        return error_set(err, THRUM_E_TOO_NEW,
+                         "an option is set that thrum " THRUM_VERSION " does not know (.spare)");
+    s->compression = o->compression != THRUM_OFF;
+    s->server_takeover = o->server_no_context_takeover != THRUM_ON;
+    s->client_takeover = o->client_no_context_takeover != THRUM_ON;
+    s->compress_min = o->compress_min ? o->compress_min : 64;
+    thrum_status st =
+        number(&s->server_bits, o->server_max_window_bits, 8, 15, 12, "server_max_window_bits", err);
+    st = st ? st
+            : number(&s->client_bits, o->client_max_window_bits, 8, 15, 12, "client_max_window_bits", err);
+    st = st ? st : number(&s->compress_level, o->compress_level, 1, 9, 1, "compress_level", err);
+    st = st ? st : number(&s->compress_memory, o->compress_memory, 1, 9, 0, "compress_memory", err);
+    return st ? st : span(&s->compress_idle, o->compress_idle, 60000, "compress_idle", err);
+}
 
 static thrum_status common(struct settings *s, const struct common *o, thrum_error *err)
 {
@@ -216,7 +257,7 @@ static thrum_status common(struct settings *s, const struct common *o, thrum_err
                          ".spin_us is over 1,000,000: that is a second of a busy processor");
     s->interruptible = o->interruptible == THRUM_ON;
     s->attended = o->attended;
-    return THRUM_OK;
+    return compression(s, o, err);
 }
 
 thrum_status settings_client(struct settings *s, const thrum_client_options *given, thrum_error *err)
@@ -291,6 +332,12 @@ thrum_status settings_server(struct settings *s, const thrum_server_options *giv
     if (st != THRUM_OK)
         settings_free(s);
     return st;
+}
+
+thrum_status settings_send(thrum_send_options *to, const thrum_send_options *o)
+{
+    thrum_status s = read_options(to, sizeof *to, o, NULL);
+    return s == THRUM_OK && (!is_switch(to->compress) || !is_switch(to->more)) ? THRUM_E_ARGUMENT : s;
 }
 
 void settings_free(struct settings *s)

@@ -15,6 +15,11 @@ struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT6
     size_t recv_high_messages, recv_low_messages; /* 16 and 4 */
     bool interruptible;
     thrum_switch attended;
+    /* permessage-deflate */
+    bool compression, server_takeover, client_takeover;
+    uint8_t server_bits, client_bits, compress_level, compress_memory;
+    uint64_t compress_min;
+    int64_t compress_idle;
     /* client */
     char *origin, *user_agent; /* NULL: not sent */
     char **headers;            /* name, value, ..., NULL; NULL none */
@@ -37,5 +42,7 @@ struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT6
 thrum_status settings_client(struct settings *s, const thrum_client_options *o, thrum_error *err);
 thrum_status settings_server(struct settings *s, const thrum_server_options *o, thrum_error *err);
 void settings_free(struct settings *s);
+/* The options of one send; o may be NULL. E_ARGUMENT, E_TOO_NEW. */
+thrum_status settings_send(thrum_send_options *to, const thrum_send_options *o);
 
 #endif

@@ -65,6 +65,16 @@ static void client_options(void)
     MEMBER(spin_us)
     MEMBER(interruptible)
     MEMBER(attended)
+    MEMBER(compress_idle)
+    MEMBER(compress_min)
+    MEMBER(compression)
+    MEMBER(server_no_context_takeover)
+    MEMBER(client_no_context_takeover)
+    MEMBER(server_max_window_bits)
+    MEMBER(client_max_window_bits)
+    MEMBER(compress_level)
+    MEMBER(compress_memory)
+    MEMBER(spare)
     END("thrum_client_options")
 #undef STRUCT
 }
@@ -101,7 +111,28 @@ static void server_options(void)
     MEMBER(attended)
     MEMBER(reuse_port)
     MEMBER(unlink_socket)
+    MEMBER(compress_idle)
+    MEMBER(compress_min)
+    MEMBER(compression)
+    MEMBER(server_no_context_takeover)
+    MEMBER(client_no_context_takeover)
+    MEMBER(server_max_window_bits)
+    MEMBER(client_max_window_bits)
+    MEMBER(compress_level)
+    MEMBER(compress_memory)
+    MEMBER(spare)
     END("thrum_server_options")
+#undef STRUCT
+}
+
+static void send_options(void)
+{
+#define STRUCT thrum_send_options
+    BEGIN("thrum_send_options")
+    MEMBER(size)
+    MEMBER(compress)
+    MEMBER(more)
+    END("thrum_send_options")
 #undef STRUCT
 }
 
@@ -186,6 +217,8 @@ static void answered_structs(void)
     MEMBER(queued_in)
     MEMBER(queued_out)
     MEMBER(latency_ns)
+    MEMBER(compress_held)
+    MEMBER(compress_held_process)
     END("thrum_stats")
 #undef STRUCT
 }
@@ -262,6 +295,7 @@ int main(void)
 {
     client_options();
     server_options();
+    send_options();
     given_structs();
     answered_structs();
     loose_structs();

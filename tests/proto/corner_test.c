@@ -250,7 +250,7 @@ static void test_empty_slices_are_passed_over(void **state)
     thrum_slice o[8];
     (void)state;
     thrum_proto *p = open_server(NULL);
-    assert_status(proto_send_borrow(p, THRUM_BINARY, v, 6, true), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, v, 6, true, THRUM_DEFAULT), THRUM_OK);
     assert_int_equal(thrum_proto_out(p, o, 8), 3); /* header and two */
     assert_int_equal(take_out(p, wire, sizeof wire), 4 + 1200);
     assert_int_equal(proto_borrowed(p), PROTO_BORROW_NONE);

@@ -61,7 +61,10 @@ static void test_R19_statuses(void **state)
     asked(NULL,
           TOP WS KEY
           "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x;y=\"1\"\r\n" END,
-          101, "");
+          101,
+          "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=12; "
+          "client_max_window_bits=12\r\n");
+    asked(NULL, TOP WS KEY "Sec-WebSocket-Extensions: x-other\r\n" END, 101, "");
     assert_null(strstr(out, "Sec-WebSocket-Extensions"));
 }
 

@@ -54,7 +54,7 @@ static void settle_after(bool server, size_t begun)
     thrum_slice v[2] = {{mine, 70001}, {mine + 70001, sizeof big - 70001}};
     thrum_proto *p = server ? open_server(NULL) : open_client(NULL);
     memcpy(mine, big, sizeof big);
-    assert_status(proto_send_borrow(p, THRUM_BINARY, v, 2, true), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, v, 2, true, THRUM_DEFAULT), THRUM_OK);
     write_some(p, out, begun);
     assert_int_equal(proto_borrowed(p), begun ? PROTO_BORROW_BEGUN : PROTO_BORROW_FRESH);
     assert_int_equal(proto_settle(p), begun ? PROTO_BORROW_BEGUN : PROTO_BORROW_FRESH);
@@ -95,13 +95,13 @@ static void test_fresh_part_taken_back(void **state)
     (void)state;
     thrum_proto *p = open_server(NULL);
     thrum_slice a = {(const uint8_t *)"\xc3", 1}, b = {(const uint8_t *)"\xa9", 1};
-    assert_status(proto_send_borrow(p, THRUM_TEXT, &a, 1, false), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_TEXT, &a, 1, false, THRUM_DEFAULT), THRUM_OK);
     take_out(p, out, sizeof out);
-    assert_status(proto_send_borrow(p, THRUM_TEXT, &b, 1, true), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_TEXT, &b, 1, true, THRUM_DEFAULT), THRUM_OK);
     assert_int_equal(proto_settle(p),
                      PROTO_BORROW_FRESH); /* the message is in parts still, after the first one */
     assert_true(proto_sending_parts(p));
-    assert_status(proto_send_borrow(p, THRUM_TEXT, &b, 1, true), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_TEXT, &b, 1, true, THRUM_DEFAULT), THRUM_OK);
     size_t n = take_out(p, out, sizeof out);
     decode(out, n, &first, &len, &used);
     assert_int_equal(first, 0x80);
@@ -139,7 +139,7 @@ static void test_goodbye_in_mid_frame(void **state)
     fill();
     thrum_proto *p = open_server(NULL);
     thrum_slice v = {big, 100000};
-    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true, THRUM_DEFAULT), THRUM_OK);
     write_some(p, out, 500);
     assert_status(thrum_proto_pong(p, (thrum_slice){NULL, 0}), THRUM_OK);
     proto_goodbye(p, 1001);
@@ -199,7 +199,8 @@ static void test_R24_masks(void **state)
     random_fails = 1; /* then nothing is sent */
     assert_status(thrum_proto_send(p, THRUM_BINARY, (thrum_slice){(const uint8_t *)"x", 1}, true),
                   THRUM_E_SYSTEM);
-    assert_status(proto_send_borrow(p, THRUM_BINARY, &(thrum_slice){big, 5000}, 1, true), THRUM_E_SYSTEM);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &(thrum_slice){big, 5000}, 1, true, THRUM_DEFAULT),
+                  THRUM_E_SYSTEM);
     assert_int_equal(take_out(p, out, sizeof out), 0);
     random_fails = 0;
     thrum_proto_free(p);
@@ -213,7 +214,7 @@ static void test_goodbye_behind_a_settled_frame(void **state)
     for (int server = 0; server < 2; server++) {
         thrum_proto *p = server ? open_server(NULL) : open_client(NULL);
         thrum_slice v = {big, 100000};
-        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true, THRUM_DEFAULT), THRUM_OK);
         write_some(p, out, 500);
         assert_int_equal(proto_settle(p), PROTO_BORROW_BEGUN);
         assert_status(thrum_proto_pong(p, (thrum_slice){NULL, 0}), THRUM_OK);
@@ -253,7 +254,7 @@ static void queue_all(thrum_proto *p, bool lend)
     assert_status(thrum_proto_send(p, THRUM_TEXT, none, true), THRUM_OK);
     assert_status(thrum_proto_ping(p, slice_of("ping"), now, NULL), THRUM_OK);
     if (lend) {
-        assert_status(proto_send_borrow(p, THRUM_BINARY, v, 5, true), THRUM_OK);
+        assert_status(proto_send_borrow(p, THRUM_BINARY, v, 5, true, THRUM_DEFAULT), THRUM_OK);
     } else {
         assert_status(thrum_proto_send(p, THRUM_BINARY, (thrum_slice){big, 72001}, true), THRUM_OK);
     }
@@ -315,7 +316,7 @@ static void test_what_send_refuses(void **state)
     (void)state;
     thrum_proto *p = new_server(NULL);
     assert_status(thrum_proto_send(p, THRUM_TEXT, none, true), THRUM_E_STATE);
-    assert_status(proto_send_borrow(p, THRUM_TEXT, &none, 1, true), THRUM_E_STATE);
+    assert_status(proto_send_borrow(p, THRUM_TEXT, &none, 1, true, THRUM_DEFAULT), THRUM_E_STATE);
     thrum_proto_free(p);
     p = open_server(NULL);
     assert_status(thrum_proto_send(NULL, THRUM_TEXT, none, true), THRUM_E_ARGUMENT);
@@ -326,7 +327,8 @@ static void test_what_send_refuses(void **state)
     assert_status(thrum_proto_send(p, THRUM_TEXT, slice_of("cut \xc3"), true), THRUM_E_UTF8);
     memset(big, 'a', 3000);
     big[2999] = 0xff;
-    assert_status(proto_send_borrow(p, THRUM_TEXT, &(thrum_slice){big, 3000}, 1, true), THRUM_E_UTF8);
+    assert_status(proto_send_borrow(p, THRUM_TEXT, &(thrum_slice){big, 3000}, 1, true, THRUM_DEFAULT),
+                  THRUM_E_UTF8);
     assert_int_equal(thrum_proto_flags(p) & THRUM_WANT_OUT, 0);
     /* In the midst of a text: what is wrong is not sent, and the message can go on. */
     assert_status(thrum_proto_send(p, THRUM_TEXT, slice_of("\xc3"), false), THRUM_OK);
@@ -346,7 +348,8 @@ static void test_copied_or_lent(void **state)
     for (size_t n = PROTO_COPY_MAX; n <= PROTO_COPY_MAX + 1; n++) {
         thrum_proto *p = open_server(NULL);
         memset(big, 'o', n);
-        assert_status(proto_send_borrow(p, THRUM_BINARY, &(thrum_slice){big, n}, 1, true), THRUM_OK);
+        assert_status(proto_send_borrow(p, THRUM_BINARY, &(thrum_slice){big, n}, 1, true, THRUM_DEFAULT),
+                      THRUM_OK);
         assert_int_equal(proto_borrowed(p), PROTO_BORROW_FRESH);
         memset(big, 'n', n);
         write_some(p, out, 1);
@@ -366,7 +369,7 @@ static void test_settle_small(void **state)
         thrum_proto *p = open_server(NULL);
         thrum_stats s = {.size = sizeof s};
         thrum_slice v = slice_of("small");
-        assert_status(proto_send_borrow(p, THRUM_TEXT, &v, 1, true), THRUM_OK);
+        assert_status(proto_send_borrow(p, THRUM_TEXT, &v, 1, true, THRUM_DEFAULT), THRUM_OK);
         write_some(p, out, begun);
         assert_int_equal(proto_settle(p), begun ? PROTO_BORROW_BEGUN : PROTO_BORROW_FRESH);
         assert_int_equal(proto_settle(p), PROTO_BORROW_NONE);
@@ -384,16 +387,16 @@ static void test_lost(void **state)
     (void)state;
     thrum_slice v = {big, 5000};
     thrum_proto *p = open_server(NULL);
-    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true, THRUM_DEFAULT), THRUM_OK);
     assert_false(proto_lost(p));
     say(p, 0x88, "\x03\xe8", 2);
     assert_int_equal(proto_borrowed(p), PROTO_BORROW_NONE);
     assert_true(proto_lost(p));
-    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_E_CLOSED);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true, THRUM_DEFAULT), THRUM_E_CLOSED);
     assert_int_equal(take_out(p, out, sizeof out), 4);
     thrum_proto_free(p);
     p = open_server(NULL);
-    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true, THRUM_DEFAULT), THRUM_OK);
     write_some(p, out, 100);
     say(p, 0x83, "", 0); /* the peer's error: what has begun is finished before our Close */
     assert_int_equal(proto_borrowed(p), PROTO_BORROW_BEGUN);
@@ -404,7 +407,7 @@ static void test_lost(void **state)
     assert_int_equal(out[f.size], (char)0x88);
     thrum_proto_free(p);
     p = open_server(NULL);
-    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+    assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true, THRUM_DEFAULT), THRUM_OK);
     write_some(p, out, 100);
     proto_cut(p, THRUM_E_RESET, 0, "cut", now);
     assert_true(proto_lost(p));
@@ -420,7 +423,7 @@ static void test_settle_without_memory(void **state)
         count_memory(SIZE_MAX, 0);
         thrum_proto *p = server ? open_server(NULL) : open_client(NULL);
         thrum_slice v = {big, 100000}, left;
-        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true, THRUM_DEFAULT), THRUM_OK);
         write_some(p, out, 500);
         fail_from = asked_for;
         fail_to = SIZE_MAX;
@@ -443,7 +446,7 @@ static void test_drained_memory_is_given_back(void **state)
         size_t idle = held;
         thrum_slice v = {big, 150000};
         most = held;
-        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true), THRUM_OK);
+        assert_status(proto_send_borrow(p, THRUM_BINARY, &v, 1, true, THRUM_DEFAULT), THRUM_OK);
         write_some(p, out, 70000);
         assert_true(most - idle <= (server ? 0 : 64 * 1024) + 1024); /* a client's stage */
         take_out(p, out, sizeof out);
@@ -473,7 +476,7 @@ static void test_sends_without_memory(void **state)
             fail_from = asked_for + nth;
             fail_to = fail_from + 1;
             st = k < 2   ? thrum_proto_send(p, THRUM_BINARY, small, true)
-                 : k < 4 ? proto_send_borrow(p, THRUM_BINARY, &large, 1, true)
+                 : k < 4 ? proto_send_borrow(p, THRUM_BINARY, &large, 1, true, THRUM_DEFAULT)
                  : k < 6 ? thrum_proto_ping(p, small, now, NULL)
                  : k < 7 ? thrum_proto_close(p, 1000, small, now)
                          : proto_send_shared(p, s);
@@ -532,7 +535,7 @@ static void test_masked_round_trip(void **state)
     for (size_t n = 0; n < sizeof big; n = n * 3 + 1) {
         thrum_slice v[2] = {{big, n / 3}, {big + n / 3, n - n / 3}};
         thrum_event e;
-        assert_status(proto_send_borrow(c, THRUM_BINARY, v, 2, true), THRUM_OK);
+        assert_status(proto_send_borrow(c, THRUM_BINARY, v, 2, true, THRUM_DEFAULT), THRUM_OK);
         pump(c, s);
         assert_true(next_of(s, THRUM_EVENT_MESSAGE, &e));
         assert_int_equal(e.message.len, n);

@@ -1,6 +1,7 @@
 /* proto_test.c: the whole core: split invariance with a seeded generator, and every allocation failing in
  * turn. */
 #include "base/mem.h"
+#include "proto/codec.h"
 #include "proto_test.h"
 
 /* ---- any split of the input gives the same ---- */
@@ -150,6 +151,7 @@ static void talk(void)
     }
     thrum_proto_free(c);
     thrum_proto_free(s);
+    codec_trim();
 }
 
 static void test_every_allocation_fails(void **state)

@@ -1,0 +1,13 @@
+# ISA-L compresses several times as fast as zlib (bench/README.md), and is used where it is.
+option(THRUM_WITH_ISAL "Compress with ISA-L where it is installed" ON)
+set(THRUM_CODECS ZLIB::ZLIB)
+if(THRUM_WITH_ISAL)
+    find_path(THRUM_ISAL_INCLUDE isa-l/igzip_lib.h)
+    find_library(THRUM_ISAL_LIBRARY isal)
+    if(THRUM_ISAL_INCLUDE AND THRUM_ISAL_LIBRARY)
+        add_compile_definitions(THRUM_ISAL)
+        include_directories(SYSTEM ${THRUM_ISAL_INCLUDE})
+        set(THRUM_PC_CODECS " libisal")
+        list(APPEND THRUM_CODECS ${THRUM_ISAL_LIBRARY})
+    endif()
+endif()

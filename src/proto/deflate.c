@@ -1,0 +1,183 @@
+/* deflate.c: permessage-deflate's streams (RFC 7692 section 7.2).
+ *
+ * Between two messages a connection keeps the last 2^bits bytes of text each way, and no codec state: those
+ * are lent by the process for a call (compressing) or for a message (inflating). A compressor may refer to
+ * less than it is allowed to, so wherever what we sent and what the peer got might differ, our history is
+ * simply forgotten. */
+#include "proto/deflate.h"
+#include "base/mem.h"
+#include <string.h>
+
+static const uint8_t tail[] = {0, 0, 0xff, 0xff}; /* RFC 7692 section 7.2.1 */
+
+struct deflate *deflate_new(const struct settings *s, struct deflate_way out, struct deflate_way in)
+{
+    struct deflate *d = mem_zalloc(sizeof *d);
+    if (!d)
+        return NULL;
+    d->out = out;
+    d->in = in;
+    d->how = (struct deflate_how){.bits = out.bits, .level = s->compress_level, .memory = s->compress_memory};
+    return d;
+}
+
+/* ---- history --------------------------------------------------------------------------------------------
+ */
+
+static void forget(struct history *h)
+{
+    codec_free(h->p);
+    *h = (struct history){NULL, 0, 0};
+}
+
+static bool make_room(struct history *h, size_t n, size_t most)
+{
+    if (h->cap >= n)
+        return true;
+    size_t cap = h->cap ? h->cap : 256;
+    while (cap < n)
+        cap *= 2;
+    cap = cap < most ? cap : most;
+    uint8_t *p = codec_alloc(cap);
+    if (!p)
+        return false;
+    if (h->n > 0)
+        memcpy(p, h->p, h->n);
+    codec_free(h->p);
+    h->p = p;
+    h->cap = cap;
+    return true;
+}
+
+/* Without memory it is forgotten: right for what we send. */
+static void remember(struct history *h, thrum_slice s, size_t most)
+{
+    if (s.n == 0)
+        return;
+    if (s.n > most) {
+        s.p += s.n - most;
+        s.n = most;
+    }
+    size_t want = h->n + s.n < most ? h->n + s.n : most;
+    if (!make_room(h, want, most)) {
+        forget(h);
+        return;
+    }
+    size_t keep = want - s.n;
+    if (keep < h->n)
+        memmove(h->p, h->p + h->n - keep, keep);
+    memcpy(h->p + keep, s.p, s.n);
+    h->n = want;
+}
+
+static size_t window(struct deflate_way w)
+{
+    return (size_t)1 << w.bits;
+}
+
+void deflate_free(struct deflate *d)
+{
+    if (!d)
+        return;
+    deflate_drop(d);
+    forget(&d->sent);
+    forget(&d->received);
+    mem_free(d);
+}
+
+size_t deflate_held(const struct deflate *d)
+{
+    return d->sent.cap + d->received.cap;
+}
+
+/* ---- sending --------------------------------------------------------------------------------------------
+ */
+
+thrum_status deflate_send(struct deflate *d, const thrum_slice *v, size_t n, bool last,
+                          struct deflater **with, thrum_slice *to)
+{
+    struct deflater *c = *with = deflater_take(d->how);
+    if (!c)
+        return THRUM_E_MEMORY;
+    if (!deflater_run(c, (thrum_slice){d->sent.p, d->sent.n}, v, n, to)) {
+        deflater_give(c);
+        *with = NULL;
+        return THRUM_E_MEMORY;
+    }
+    if (last)
+        to->n -= sizeof tail; /* it always ends so; the receiver puts it back */
+    return THRUM_OK;
+}
+
+void deflate_sent(struct deflate *d, const thrum_slice *v, size_t n, bool last)
+{
+    if (last && !d->out.takeover) {
+        forget(&d->sent);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        remember(&d->sent, v[i], window(d->out));
+}
+
+void deflate_forget(struct deflate *d)
+{
+    forget(&d->sent);
+}
+
+void deflate_was_told(struct deflate *d, thrum_slice text)
+{
+    if (d->out.takeover)
+        remember(&d->sent, text, window(d->out));
+}
+
+/* ---- receiving ------------------------------------------------------------------------------------------
+ */
+
+enum inflated deflate_receive(struct deflate *d, thrum_slice *in, uint8_t *to, size_t *room)
+{
+    if (!d->inflater)
+        d->inflater = inflater_take((thrum_slice){d->received.p, d->received.n});
+    return d->inflater ? inflater_run(d->inflater, in, to, room) : INFLATE_MEMORY;
+}
+
+/* What the peer may refer to must be kept, or the next message cannot be read. */
+static enum inflated keep(struct deflate *d)
+{
+    if (!d->in.takeover)
+        return INFLATE_OK;
+    uint8_t *p = d->received.p;
+    size_t most = window(d->in);
+    if (d->received.cap < most && !(p = codec_alloc(most)))
+        return INFLATE_MEMORY;
+    d->received.n = inflater_dict(d->inflater, p, most);
+    if (p != d->received.p)
+        codec_free(d->received.p);
+    d->received.p = p;
+    d->received.cap = most;
+    return INFLATE_OK;
+}
+
+enum inflated deflate_received(struct deflate *d)
+{
+    uint8_t none[1];
+    size_t room = sizeof none;
+    thrum_slice in = {tail, sizeof tail};
+    if (!d->inflater) /* not one byte came, and that is no stream of blocks */
+        return INFLATE_BAD;
+    enum inflated r = INFLATE_OK;
+    if (!inflater_is_final(d->inflater)) {
+        r = inflater_run(d->inflater, &in, none, &room);
+        if (r == INFLATE_ROOM || (r == INFLATE_OK && !inflater_is_between(d->inflater)))
+            r = INFLATE_BAD;
+    }
+    if (r == INFLATE_OK)
+        r = keep(d);
+    deflate_drop(d);
+    return r;
+}
+
+void deflate_drop(struct deflate *d)
+{
+    inflater_give(d->inflater);
+    d->inflater = NULL;
+}

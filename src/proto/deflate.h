@@ -1,0 +1,44 @@
+/* deflate.h: permessage-deflate (RFC 7692) of one connection. */
+#ifndef PROTO_DEFLATE_H
+#define PROTO_DEFLATE_H
+
+#include "proto/codec.h"
+#include "proto/settings.h"
+#include <thrum/status.h>
+
+struct history { /* the last bytes of the text that went one way: what the next message may refer to */
+    uint8_t *p;
+    size_t n, cap;
+};
+
+struct deflate_way { /* one direction's rules, as agreed */
+    uint8_t bits;
+    bool takeover;
+};
+
+struct deflate {
+    struct deflate_way out, in;
+    struct deflate_how how; /* for our own compressing */
+    struct history sent, received;
+    struct inflater *inflater; /* while a compressed message is being received */
+    bool sending;              /* the message that we are sending in parts is compressed */
+};
+
+struct deflate *deflate_new(const struct settings *s, struct deflate_way out, struct deflate_way in);
+void deflate_free(struct deflate *d);
+size_t deflate_held(const struct deflate *d);
+
+/* One fragment, or a whole message. *to comes from `with`, which the caller gives back. E_MEMORY. */
+thrum_status deflate_send(struct deflate *d, const thrum_slice *v, size_t n, bool last,
+                          struct deflater **with, thrum_slice *to);
+/* It is on its way: the peer will have this text. */
+void deflate_sent(struct deflate *d, const thrum_slice *v, size_t n, bool last);
+/* It is not, or the peer has got other text meanwhile: no reference may go back behind here. */
+void deflate_forget(struct deflate *d);
+void deflate_was_told(struct deflate *d, thrum_slice text); /* by a broadcast that was compressed for many */
+
+enum inflated deflate_receive(struct deflate *d, thrum_slice *in, uint8_t *to, size_t *room);
+enum inflated deflate_received(struct deflate *d); /* the message ends here: OK, BAD or MEMORY */
+void deflate_drop(struct deflate *d);              /* it never will */
+
+#endif
