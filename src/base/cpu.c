@@ -49,7 +49,7 @@ static enum cpu_level ceiling(void)
 
 enum cpu_level cpu_find(void)
 {
-    int level = ceiling(), unknown = -1;
+    int level = (int)ceiling(), unknown = -1;
     while (!cpu_has((enum cpu_level)level))
         level--;
     /* A level that a test has set meanwhile stays. */
