@@ -11,7 +11,7 @@ MASK_TARGET void MASK_KERNEL(uint8_t *dst, const uint8_t *src, size_t n, uint32_
     enum { V = MASK_VECTOR };
     const vector zero = {0};
     const size_t lead = V - (uintptr_t)dst % V;
-    vector first, last, w[4];
+    vector first, last, w0, w1, w2, w3;
     memcpy(&first, src, V);
     memcpy(&last, src + n - V, V);
     first ^= zero + key;
@@ -21,17 +21,23 @@ MASK_TARGET void MASK_KERNEL(uint8_t *dst, const uint8_t *src, size_t n, uint32_
     const uint8_t *s = src + lead, *end = src + n;
     uint8_t *d = (uint8_t *)__builtin_assume_aligned(dst + lead, V);
     for (; end - s >= 4 * V; s += 4 * V, d += 4 * V) {
-        for (int j = 0; j < 4; j++)
-            memcpy(&w[j], s + j * V, V);
-        for (int j = 0; j < 4; j++)
-            w[j] ^= k;
-        for (int j = 0; j < 4; j++)
-            memcpy(d + j * V, &w[j], V);
+        memcpy(&w0, s + 0 * V, V);
+        memcpy(&w1, s + 1 * V, V);
+        memcpy(&w2, s + 2 * V, V);
+        memcpy(&w3, s + 3 * V, V);
+        w0 ^= k;
+        w1 ^= k;
+        w2 ^= k;
+        w3 ^= k;
+        memcpy(d + 0 * V, &w0, V);
+        memcpy(d + 1 * V, &w1, V);
+        memcpy(d + 2 * V, &w2, V);
+        memcpy(d + 3 * V, &w3, V);
     }
     for (; end - s >= V; s += V, d += V) {
-        memcpy(&w[0], s, V);
-        w[0] ^= k;
-        memcpy(d, &w[0], V);
+        memcpy(&w0, s, V);
+        w0 ^= k;
+        memcpy(d, &w0, V);
     }
     memcpy(dst, &first, V);
     memcpy(dst + n - V, &last, V);
