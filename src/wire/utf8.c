@@ -85,7 +85,7 @@ static uint8_t stands_for(uint32_t state)
     }
 }
 
-bool utf8_feed(struct utf8 *u, const uint8_t *p, size_t n)
+bool utf8_feed_any(struct utf8 *u, const uint8_t *p, size_t n)
 {
     uint32_t state = u->state;
     const uint8_t *end = n > 0 ? p + n : p;
@@ -107,15 +107,4 @@ bool utf8_feed(struct utf8 *u, const uint8_t *p, size_t n)
     }
     u->state = state;
     return state != BAD;
-}
-
-bool utf8_done(const struct utf8 *u)
-{
-    return u->state == 0;
-}
-
-bool utf8_valid(const uint8_t *p, size_t n)
-{
-    struct utf8 u = {0};
-    return utf8_feed(&u, p, n) && utf8_done(&u);
 }

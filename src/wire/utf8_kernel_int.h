@@ -70,11 +70,11 @@ UTF8_TARGET static __attribute__((noinline)) size_t UTF8_NAME(mixed)(const uint8
     UTF8_NAME(vector) u = zero;
     u[V - 1] = before;
     while (n - i >= 64) {
-        if (UTF8_NAME(ascii)(p + i)) { /* right unless a character is open */
+        if (UTF8_NAME(ascii)(p +
+                             i)) { /* right unless a character is open; u stays: it ends with a whole one */
             if (i == 0 ? before != 0 : utf8_cut(p, i) > 0)
                 return i - utf8_cut(p, i);
             i = UTF8_NAME(skip)(p, i + 64, n);
-            u = zero;
             continue;
         }
         if (UTF8_NAME(wrong)(p + i, u))
@@ -93,8 +93,14 @@ UTF8_TARGET static __attribute__((noinline)) size_t UTF8_NAME(mixed)(const uint8
 
 UTF8_TARGET size_t UTF8_NAME(utf8)(const uint8_t *p, size_t n, uint8_t before)
 {
-    const size_t i = before == 0 ? UTF8_NAME(skip)(p, 0, n) : 0;
-    return i == n ? n : UTF8_NAME(mixed)(p, i, n, before);
+    size_t i = before == 0 ? UTF8_NAME(skip)(p, 0, n) : 0;
+    if (before == 0) {
+        while (n - i >= 64 && UTF8_NAME(ascii)(p + i))
+            i += 64;
+        if (n - i < 64 && UTF8_NAME(ascii)(p + n - 64))
+            return n;
+    }
+    return UTF8_NAME(mixed)(p, i, n, before);
 }
 #undef UTF8_NAME
 #undef UTF8_TARGET

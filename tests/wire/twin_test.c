@@ -189,6 +189,30 @@ static void feed_both(const uint8_t *p, size_t n, const size_t *cuts, size_t cut
     }
 }
 
+/* Each way in which a piece can end within a character, and each next one that goes on, or not, at the
+ * bounds. */
+static void check_opened(void)
+{
+    enum { MORE = 131 };
+    uint8_t p[3 + MORE];
+    memset(p, 'a', sizeof p);
+    for (size_t v = 0; v < (size_t)BOUNDS * BOUNDS * BOUNDS; v++) {
+        size_t n = v < BOUNDS ? 1 : v < (size_t)BOUNDS * BOUNDS ? 2 : 3;
+        struct utf8 u = {0};
+        for (size_t i = 0, rest = v; i < n; i++, rest /= BOUNDS)
+            p[i] = bounds[rest % BOUNDS];
+        if (!twin_feed(&u, p, n) || utf8_done(&u))
+            continue;
+        for (size_t next = 0; next < (size_t)BOUNDS * BOUNDS; next++) {
+            p[n] = bounds[next % BOUNDS];
+            p[n + 1] = bounds[next / BOUNDS];
+            feed_both(p, n + 64, &n, 1);
+            feed_both(p, n + MORE, &n, 1);
+        }
+        memset(p + n, 'a', 3);
+    }
+}
+
 static void check_all_splits(void)
 {
     for (uint32_t kind = 0; kind < 10; kind++) {
@@ -231,6 +255,7 @@ int main(void)
         levels++;
         check_mask();
         check_edges();
+        check_opened();
         check_all_splits();
         check_random();
         printf("%s: as the definition and the twin\n", level_name);
