@@ -34,8 +34,6 @@ static inline void mask_8(uint8_t *dst, const uint8_t *src, uint64_t key)
 
 static inline void mask_under_8(uint8_t *dst, const uint8_t *src, size_t n, uint32_t key)
 {
-    uint8_t k[4];
-    memcpy(k, &key, 4);
     if (n & 4) {
         uint32_t w;
         memcpy(&w, src, 4);
@@ -43,22 +41,32 @@ static inline void mask_under_8(uint8_t *dst, const uint8_t *src, size_t n, uint
         memcpy(dst, &w, 4);
         dst += 4, src += 4;
     }
-    for (unsigned i = 0; i < (n & 3); i++)
-        dst[i] = src[i] ^ k[i];
+    if (n & 2) {
+        uint16_t w, k;
+        memcpy(&w, src, 2);
+        memcpy(&k, &key, 2);
+        w ^= k;
+        memcpy(dst, &w, 2);
+        dst += 2, src += 2;
+        key = mask_turn(key, 2);
+    }
+    if (n & 1) {
+        uint8_t k;
+        memcpy(&k, &key, 1);
+        *dst = *src ^ k;
+    }
 }
 
 /* No word overlaps another: a load of what two stores have just written would wait for both. */
 static inline void mask_short(uint8_t *dst, const uint8_t *src, size_t n, uint32_t key)
 {
     const uint64_t twice = key * UINT64_C(0x100000001);
-    for (; n >= 16; n -= 16, dst += 16, src += 16) {
+    for (; n >= 32; n -= 16, dst += 16, src += 16) { /* which the compiler makes one word of */
         mask_8(dst, src, twice);
         mask_8(dst + 8, src + 8, twice);
     }
-    if (n >= 8) {
+    for (; n >= 8; n -= 8, dst += 8, src += 8)
         mask_8(dst, src, twice);
-        n -= 8, dst += 8, src += 8;
-    }
     if (n > 0)
         mask_under_8(dst, src, n, key);
 }

@@ -21,29 +21,27 @@ bool utf8_feed_any(struct utf8 *u, const uint8_t *p, size_t n);
  */
 static inline bool utf8_short_ascii(const uint8_t *p, size_t n)
 {
-    uint64_t all = 0, w, v;
-    uint32_t first, last;
-    if (n >= 8) {
-        for (size_t i = 0; i + 16 <= n; i += 16) {
-            memcpy(&w, p + i, 8);
-            memcpy(&v, p + i + 8, 8);
-            all |= w | v;
+    typedef uint64_t pair __attribute__((vector_size(16)));
+    uint64_t first = 0, last = 0;
+    if (n >= 16) {
+        pair all, v;
+        memcpy(&all, p + n - 16, 16);
+        for (size_t i = 0; i + 16 < n; i += 16) {
+            memcpy(&v, p + i, 16);
+            all |= v;
         }
-        if (n & 8) {
-            memcpy(&w, p + n - n % 16, 8);
-            all |= w;
-        }
-        memcpy(&v, p + n - 8, 8);
-        all |= v;
+        first = all[0], last = all[1];
+    } else if (n >= 8) {
+        memcpy(&first, p, 8);
+        memcpy(&last, p + n - 8, 8);
     } else if (n >= 4) {
         memcpy(&first, p, 4);
         memcpy(&last, p + n - 4, 4);
-        all = first | last;
     } else {
         for (size_t i = 0; i < n; i++)
-            all |= p[i];
+            first |= p[i];
     }
-    return (all & UINT64_C(0x8080808080808080)) == 0;
+    return ((first | last) & UINT64_C(0x8080808080808080)) == 0;
 }
 
 /* Takes the next n bytes; false: not UTF-8 (overlong, surrogate, over U+10FFFF, stray byte), for good. */
