@@ -8,7 +8,7 @@
 MASK_TARGET void MASK_KERNEL(uint8_t *dst, const uint8_t *src, size_t n, uint32_t key)
 {
     typedef uint32_t vector __attribute__((vector_size(MASK_VECTOR)));
-    enum { V = MASK_VECTOR };
+    const size_t V = MASK_VECTOR;
     const vector zero = {0};
     const size_t lead = V - (uintptr_t)dst % V;
     vector first, last, w0, w1, w2, w3;
@@ -18,9 +18,10 @@ MASK_TARGET void MASK_KERNEL(uint8_t *dst, const uint8_t *src, size_t n, uint32_
     last ^= zero + mask_turn(key, n - V);
 
     const vector k = zero + mask_turn(key, lead);
-    const uint8_t *s = src + lead, *end = src + n;
-    uint8_t *d = (uint8_t *)__builtin_assume_aligned(dst + lead, V);
-    for (; end - s >= 4 * V; s += 4 * V, d += 4 * V) {
+    const uint8_t *s = src + lead;
+    size_t left = n - lead;
+    uint8_t *d = (uint8_t *)__builtin_assume_aligned(dst + lead, MASK_VECTOR);
+    for (; left >= 4 * V; left -= 4 * V, s += 4 * V, d += 4 * V) {
         memcpy(&w0, s + 0 * V, V);
         memcpy(&w1, s + 1 * V, V);
         memcpy(&w2, s + 2 * V, V);
@@ -34,7 +35,7 @@ MASK_TARGET void MASK_KERNEL(uint8_t *dst, const uint8_t *src, size_t n, uint32_
         memcpy(d + 2 * V, &w2, V);
         memcpy(d + 3 * V, &w3, V);
     }
-    for (; end - s >= V; s += V, d += V) {
+    for (; left >= V; left -= V, s += V, d += V) {
         memcpy(&w0, s, V);
         w0 ^= k;
         memcpy(d, &w0, V);

@@ -28,9 +28,9 @@ UTF8_TARGET static inline UTF8_NAME(vector) UTF8_NAME(load)(const uint8_t *p)
 /* Is something wrong in the 64 bytes at p, behind the vector u? */
 UTF8_TARGET static inline bool UTF8_NAME(wrong)(const uint8_t *p, UTF8_NAME(vector) u)
 {
-    enum { V = UTF8_VECTOR };
+    const size_t V = UTF8_VECTOR;
     UTF8_NAME(vector) v = UTF8_NAME(load)(p), f = UTF8_NAME(faults)(v, u);
-    for (int i = V; i < 64; i += V) {
+    for (size_t i = V; i < 64; i += V) {
         u = v;
         v = UTF8_NAME(load)(p + i);
         f |= UTF8_NAME(faults)(v, u);
@@ -41,9 +41,9 @@ UTF8_TARGET static inline bool UTF8_NAME(wrong)(const uint8_t *p, UTF8_NAME(vect
 /* Are all of the 64 bytes at p ASCII? */
 UTF8_TARGET static inline bool UTF8_NAME(ascii)(const uint8_t *p)
 {
-    enum { V = UTF8_VECTOR };
+    const size_t V = UTF8_VECTOR;
     UTF8_NAME(vector) all = UTF8_NAME(load)(p);
-    for (int i = V; i < 64; i += V)
+    for (size_t i = V; i < 64; i += V)
         all |= UTF8_NAME(load)(p + i);
     return !UTF8_HIGH(all);
 }
@@ -51,7 +51,7 @@ UTF8_TARGET static inline bool UTF8_NAME(ascii)(const uint8_t *p)
 /* Moves i over blocks of ASCII. */
 UTF8_TARGET static inline size_t UTF8_NAME(skip)(const uint8_t *p, size_t i, size_t n)
 {
-    enum { V = UTF8_VECTOR };
+    const size_t V = UTF8_VECTOR;
     for (; n - i >= 4 * V; i += 4 * V) {
         const UTF8_NAME(vector) a = UTF8_NAME(load)(p + i), b = UTF8_NAME(load)(p + i + V);
         const UTF8_NAME(vector) c = UTF8_NAME(load)(p + i + 2 * V), d = UTF8_NAME(load)(p + i + 3 * V);
@@ -65,7 +65,7 @@ UTF8_TARGET static inline size_t UTF8_NAME(skip)(const uint8_t *p, size_t i, siz
 UTF8_TARGET static __attribute__((noinline)) size_t UTF8_NAME(mixed)(const uint8_t *p, size_t i, size_t n,
                                                                      uint8_t before)
 {
-    enum { V = UTF8_VECTOR };
+    const size_t V = UTF8_VECTOR;
     const UTF8_NAME(vector) zero = {0};
     UTF8_NAME(vector) u = zero;
     u[V - 1] = before;
