@@ -23,7 +23,7 @@ static inline bool utf8_short_ascii(const uint8_t *p, size_t n)
 {
     typedef uint64_t pair __attribute__((vector_size(16)));
     uint64_t first = 0, last = 0;
-    if (n >= 16) {
+    if (n > 16) {
         pair all, v;
         memcpy(&all, p + n - 16, 16);
         for (size_t i = 0; i + 16 < n; i += 16) {
