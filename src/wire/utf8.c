@@ -1,7 +1,10 @@
-/* utf8.c: RFC 3629. The state says what the next byte must be: how many bytes the character still needs, and
- * between which bounds the next one lies. Only a second byte has bounds narrower than 80-BF, and these are
- * what shuts out overlong forms, surrogates and what is over U+10FFFF, at the first byte that is wrong. */
+/* utf8.c: RFC 3629, byte by byte; long pieces go through a kernel of this machine first. The state says what
+ * the next byte must be: how many bytes the character still needs, and between which bounds the next one
+ * lies. Only a second byte has bounds narrower than 80-BF, and these are what shuts out overlong forms,
+ * surrogates and what is over U+10FFFF, at the first byte that is wrong. */
 #include "wire/utf8.h"
+#include "wire/utf8_int.h"
+#include "base/cpu.h"
 #include <string.h>
 
 #define NEED(more, lo, hi) ((uint32_t)(more) | (uint32_t)(lo) << 8 | (uint32_t)(hi) << 16)
@@ -52,10 +55,48 @@ static uint32_t next(uint32_t state, uint8_t b)
     return more > 0 ? NEED(more, 0x80, 0xbf) : 0;
 }
 
-bool utf8_feed(struct utf8 *u, const uint8_t *p, size_t n)
+/* This file is the portable twin of the kernels: it proves nothing in advance. */
+static size_t utf8_portable(const uint8_t *p, size_t n, uint8_t before)
+{
+    (void)p, (void)n, (void)before;
+    return 0;
+}
+
+static utf8_fn *const kernels[CPU_LEVELS] = {
+    [CPU_PORTABLE] = utf8_portable,
+#if defined(__x86_64__)
+    [CPU_SSSE3] = utf8_ssse3,
+    [CPU_AVX2] = utf8_avx2,
+    [CPU_AVX512] = utf8_avx512,
+#elif defined(__aarch64__)
+    [CPU_NEON] = utf8_neon,
+#endif
+};
+
+/* The first byte that asks for the same as state does. */
+static uint8_t stands_for(uint32_t state)
+{
+    const uint32_t lo = state >> 8 & 0xff, hi = state >> 16 & 0xff;
+    switch (state & 0xff) {
+    case 0: return 0;
+    case 1: return 0xc2;
+    case 2: return lo > 0x80 ? 0xe0 : hi < 0xbf ? 0xed : 0xe1;
+    default: return lo > 0x80 ? 0xf0 : hi < 0xbf ? 0xf4 : 0xf1;
+    }
+}
+
+bool utf8_feed_any(struct utf8 *u, const uint8_t *p, size_t n)
 {
     uint32_t state = u->state;
-    for (const uint8_t *end = n > 0 ? p + n : p; p < end && state != BAD;) {
+    const uint8_t *end = n > 0 ? p + n : p;
+    if (n >= UTF8_LONG && state != BAD) {
+        size_t proven = kernels[cpu_level()](p, n, stands_for(state));
+        if (proven > 0) {
+            p += proven;
+            state = 0;
+        }
+    }
+    while (p < end && state != BAD) {
         if (state != 0) {
             state = next(state, *p++);
             continue;
@@ -66,15 +107,4 @@ bool utf8_feed(struct utf8 *u, const uint8_t *p, size_t n)
     }
     u->state = state;
     return state != BAD;
-}
-
-bool utf8_done(const struct utf8 *u)
-{
-    return u->state == 0;
-}
-
-bool utf8_valid(const uint8_t *p, size_t n)
-{
-    struct utf8 u = {0};
-    return utf8_feed(&u, p, n) && utf8_done(&u);
 }

@@ -1,6 +1,7 @@
 /* utf8_test.c: the judge is made the other way round than the validator: every code point that there is gets
  * encoded, and the set of all beginnings of these encodings says, for any bytes, whether they can still
  * become UTF-8. */
+#include "base/cpu.h"
 #include "wire/utf8.h"
 #include "wire_test.h"
 #include <stdlib.h>
@@ -188,8 +189,8 @@ static void test_first_bad_byte(void **state)
         assert_int_equal(fails_at((const uint8_t *)v[i].text, strlen(v[i].text)), v[i].at);
 }
 
-/* A text that is valid or not, cut at every pair of places, behind 0 to 40 ASCII bytes: the answer is that of
- * one piece. */
+/* A text that is valid or not, cut at every pair of places, behind 0 to 100 ASCII bytes: the answer is that
+ * of one piece. */
 static void test_every_split(void **state)
 {
     (void)state;
@@ -203,8 +204,8 @@ static void test_every_split(void **state)
                                         "\xc3\xa9\xff",
                                         "x\xe2\x82\xe2\x82\xac"};
     for (size_t t = 0; t < COUNT(texts); t++) {
-        for (size_t lead = 0; lead <= 40; lead += lead < 10 ? 1 : 3) {
-            uint8_t text[80];
+        for (size_t lead = 0; lead <= 100; lead += lead < 10 ? 1 : lead < 40 ? 3 : 15) {
+            uint8_t text[140];
             memset(text, 'a', lead);
             size_t n = lead + strlen(texts[t]);
             memcpy(text + lead, texts[t], strlen(texts[t]));
@@ -231,9 +232,15 @@ static void test_every_split(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_code_points), cmocka_unit_test(test_all_of_three_bytes),
-        cmocka_unit_test(test_fourth_bytes),    cmocka_unit_test(test_first_bad_byte),
-        cmocka_unit_test(test_every_split),
+        cmocka_unit_test(test_all_code_points),
+        cmocka_unit_test(test_all_of_three_bytes),
+        cmocka_unit_test(test_fourth_bytes),
+        cmocka_unit_test(test_first_bad_byte),
     };
-    return cmocka_run_group_tests(tests, make_sets, free_sets);
+    const struct CMUnitTest of_each[] = {cmocka_unit_test(test_every_split)}; /* kernels want more bytes */
+    int failed = cmocka_run_group_tests(tests, make_sets, free_sets);
+    for (enum cpu_level level = CPU_PORTABLE; level < CPU_LEVELS; level++)
+        if (cpu_use(level))
+            failed += cmocka_run_group_tests_name(cpu_name(level), of_each, NULL, NULL);
+    return failed;
 }
