@@ -19,9 +19,10 @@ typedef struct thrum_stats {
 } thrum_stats;
 /* [any] Fills *out; E_ARGUMENT when out->size is 0 or no multiple of 8. */
 THRUM_API thrum_status thrum_conn_stats(const thrum_conn *c, thrum_stats *out);
-/* [any] What all connections together should hold for permessage-deflate, in bytes: 256 MiB. Over it new
- * connections agree on no_context_takeover both ways, so that they hold nothing between messages; over twice
- * as much they agree on no compression. Returns what it was. */
+/* [any] What all connections together should hold for permessage-deflate, in bytes: 256 MiB. Over it a
+ * server's new connections agree on no_context_takeover both ways, so that they hold nothing between
+ * messages; over twice as much they agree on no compression, and what is sent is compressed only where the
+ * send asks for it. Returns what it was. */
 THRUM_API uint64_t thrum_compression_budget(uint64_t bytes);
 THRUM_END
 

@@ -132,8 +132,8 @@ typedef struct thrum_send_options {
     thrum_switch compress; /* RFC 7692 section 5.1: default: where it was agreed on and the message has
                             * compress_min bytes; ON: where it was agreed on; OFF: not. Of a message in parts
                             * the first one's counts */
-    thrum_switch more;     /* ON: more of this message follows, as thrum_send_part without last; the call
-                            * without it sends the last part */
+    thrum_switch more; /* ON: more of this message follows, as thrum_send_part without last, one caller at a
+                        * time; that thread's next call without it sends the last part */
 } thrum_send_options;
 #define THRUM_SEND(...) (&(const thrum_send_options){.size = sizeof(thrum_send_options), __VA_ARGS__})
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_send_with(thrum_conn *c, thrum_kind k, const thrum_slice *v,

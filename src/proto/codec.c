@@ -61,7 +61,7 @@ size_t codec_set_budget(size_t bytes)
 /* ---- the stock ------------------------------------------------------------------------------------------
  */
 
-/* ISA-L compresses four to seven times as fast as zlib's level 1, and smaller, but has nothing that is
+/* ISA-L compresses 2 to 9 times as fast as zlib's level 1, and smaller, but has nothing that is
  * smaller still, and its state takes 365 KB (bench/README.md). */
 static const struct deflate_codec *choose(struct deflate_how how)
 {
@@ -80,17 +80,20 @@ static void deflater_free(struct deflater *d)
     d->codec->free(d);
 }
 
-static bool is_same(struct deflate_how a, struct deflate_how b)
+static bool serves(const struct deflater *d, struct deflate_how how)
 {
-    return a.bits == b.bits && a.level == b.level && a.memory == b.memory;
+    const struct deflate_how h = d->how;
+    return (h.bits == how.bits || d->codec->any_bits) && h.level == how.level && h.memory == how.memory;
 }
 
 struct deflater *deflater_take(struct deflate_how how)
 {
     for (size_t i = 0; i < PLACES; i++) {
         struct deflater *d = atomic_exchange(&stock[i], NULL);
-        if (d && is_same(d->how, how))
+        if (d && serves(d, how)) {
+            d->how = how;
             return d;
+        }
         if (d)
             deflater_give(d);
     }
@@ -107,7 +110,7 @@ void deflater_give(struct deflater *d)
         d->out = NULL;
         d->cap = 0;
     }
-    for (size_t i = 0; i < PLACES; i++) {
+    for (size_t i = 0; i < PLACES && codec_load() == CODEC_FINE; i++) {
         struct deflater *none = NULL;
         if (atomic_compare_exchange_strong(&stock[i], &none, d))
             return;

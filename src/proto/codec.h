@@ -50,6 +50,7 @@ void inflater_trim(void);              /* its part of that */
 /* ---- between codec.c and the codecs */
 struct deflate_codec {
     const char *name;
+    bool any_bits; /* a state serves every window */
     struct deflater *(*make)(struct deflate_how how);
     bool (*run)(struct deflater *d, thrum_slice dict, const thrum_slice *v, size_t n);
     void (*free)(struct deflater *d);

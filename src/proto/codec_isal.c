@@ -16,6 +16,7 @@ struct isal_deflater {
 
 static struct deflater *isal_make(struct deflate_how how)
 {
+    (void)how;
     struct isal_deflater *d = codec_alloc(sizeof *d);
     if (!d)
         return NULL;
@@ -25,7 +26,6 @@ static struct deflater *isal_make(struct deflate_how how)
     d->z.level = 1;
     d->z.level_buf = d->level_buf;
     d->z.level_buf_size = sizeof d->level_buf;
-    d->z.hist_bits = how.bits;
     return &d->base;
 }
 
@@ -51,6 +51,7 @@ static bool isal_run(struct deflater *base, thrum_slice dict, const thrum_slice 
 {
     struct isal_deflater *d = (struct isal_deflater *)base;
     isal_deflate_reset(&d->z);
+    d->z.hist_bits = base->how.bits;
     if (dict.n > 0 && isal_deflate_set_dict(&d->z, (uint8_t *)(uintptr_t)dict.p, (uint32_t)dict.n) != COMP_OK)
         return false;
     size_t left = 0;
@@ -78,5 +79,5 @@ static void isal_end(struct deflater *base)
 }
 
 const struct deflate_codec codec_isal = {
-    .name = "isal", .make = isal_make, .run = isal_run, .free = isal_end};
+    .name = "isal", .any_bits = true, .make = isal_make, .run = isal_run, .free = isal_end};
 #endif

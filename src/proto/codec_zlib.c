@@ -52,7 +52,10 @@ static struct deflater *z_make(struct deflate_how how)
     d->base.codec = &codec_zlib;
     d->z.zalloc = z_alloc;
     d->z.zfree = z_free;
-    int bits = how.bits < 9 ? 9 : how.bits, memory = how.memory ? how.memory : 8;
+    int bits = how.bits < 9 ? 9 : how.bits;
+    int memory = how.memory
+                     ? how.memory
+                     : bits - 7; /* a table larger than the window is slid along with it, for nothing */
     if (deflateInit2(&d->z, how.level, Z_DEFLATED, -bits, memory, Z_DEFAULT_STRATEGY) != Z_OK) {
         codec_free(d);
         return NULL;
@@ -159,7 +162,7 @@ void inflater_give(struct inflater *i)
 {
     if (!i)
         return;
-    for (size_t k = 0; k < PLACES; k++) {
+    for (size_t k = 0; k < PLACES && codec_load() == CODEC_FINE; k++) {
         struct inflater *none = NULL;
         if (atomic_compare_exchange_strong(&stock[k], &none, i))
             return;

@@ -139,39 +139,38 @@ thrum_status extension_offer(const struct settings *s, struct buf *to)
 struct answer {
     const char *why;
     struct params params;
-    bool found, offered;
+    const struct settings *set;
+    thrum_slice text;
+    bool found;
 };
 
 static bool see_answer(thrum_slice name, thrum_slice params, void *arg)
 {
     struct answer *a = arg;
-    if (!a->offered || !field_equal_case(name, pmd))
+    if (!a->set->compression || !field_equal_case(name, pmd))
         a->why = "the server chose an extension that was not offered";
     else if (a->found)
         a->why = "the server's answer has permessage-deflate twice";
     else if (!read_params(&a->params, params, false))
         a->why = "the server's answer has a parameter of permessage-deflate that is unknown, out of range or "
                  "there twice";
+    else if (a->params.client_bits > a->set->client_bits && a->set->client_bits < 15)
+        a->why = "the server's answer has a client_max_window_bits over the one that was offered";
     a->found = true;
+    a->text = (thrum_slice){name.p, (size_t)(params.p + params.n - name.p)};
     return a->why == NULL;
-}
-
-static char *text_of(const struct http1_head *h)
-{
-    thrum_slice s = http1_get(h, field, 0);
-    return mem_copy(s.p, s.n);
 }
 
 const char *extension_answered(thrum_proto *p)
 {
-    struct answer a = {.offered = p->set->compression};
+    struct answer a = {.set = p->set};
     if (!walk_all(p->parsed, see_answer, &a))
         return a.why ? a.why : "the server's Sec-WebSocket-Extensions is malformed";
     if (!a.found)
         return NULL;
     if (!p->set->server_takeover && !a.params.server_no_takeover)
         return "the server does not grant server_no_context_takeover, which was asked for";
-    if (!agree(p, &a.params) || !(p->extensions = text_of(p->parsed)))
+    if (!agree(p, &a.params) || !(p->extensions = mem_copy(a.text.p, a.text.n)))
         return "there is no memory for permessage-deflate";
     LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "< extensions: %s", p->extensions);
     return NULL;

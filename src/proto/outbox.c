@@ -566,11 +566,12 @@ void thrum_proto_out_done(thrum_proto *p, size_t n, thrum_time now)
 {
     p->now = now;
     p->stats.wire_out += n;
-    p->told = now;
     while (n > 0 && first(p)) {
         struct item *i = first(p);
         size_t take = i->n - i->done < n ? i->n - i->done : n;
         i->done += take;
+        if (i->data)
+            p->told = now;
         p->pending -= take;
         n -= take;
         if (i->done == i->n)

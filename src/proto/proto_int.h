@@ -85,7 +85,7 @@ struct thrum_proto {
     bool inflating;          /* the message is a compressed one; msg_total counts what came out of it */
     struct deflate *deflate; /* NULL: permessage-deflate was not agreed on */
     char *extensions;        /* what was agreed on, as the server wrote it; NULL nothing */
-    thrum_time told;         /* when anything was sent last */
+    thrum_time told;         /* when data was sent last */
     struct utf8 utf8;
     /* events out */
     struct list events, informs; /* informs: the pings and pongs of events, the oldest first */

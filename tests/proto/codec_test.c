@@ -94,7 +94,7 @@ static void test_nothing_is_a_stored_block(void **state)
 
 static void test_states_are_lent_again(void **state)
 {
-    struct deflate_how how = {12, 1, 0}, other = {13, 6, 0};
+    struct deflate_how how = {12, 1, 1}, other = {13, 1, 1};
     struct deflater *many[6];
     (void)state;
     codec_trim();

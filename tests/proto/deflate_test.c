@@ -443,6 +443,8 @@ static void test_history_is_given_up_when_idle(void **state)
     now += 4999 * MS;
     thrum_proto_tick(two.s, now);
     assert_int_equal(held_by(two.s), 4096);
+    assert_status(thrum_proto_ping(two.s, slice("p", 1), now, NULL), THRUM_OK); /* no message */
+    pump(two.s, two.c);
     now += MS;
     thrum_proto_tick(two.s, now);
     assert_int_equal(held_by(two.s), 0);

@@ -145,7 +145,7 @@ static void test_client_takes(void **state)
 {
     static const char *const good[] = {
         PMD,
-        PMD "; server_max_window_bits=8; client_max_window_bits=15",
+        PMD "; server_max_window_bits=8; client_max_window_bits=12",
         PMD "; server_no_context_takeover; client_no_context_takeover",
         "Permessage-Deflate; client_max_window_bits=\"8\"",
     };
@@ -158,6 +158,15 @@ static void test_client_takes(void **state)
     }
 }
 
+static void test_answer_in_the_second_field(void **state)
+{
+    (void)state;
+    thrum_proto *p = answered(NULL, ",\r\nSec-WebSocket-Extensions: , " PMD " ; server_max_window_bits=9 ,");
+    assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+    assert_string_equal(thrum_proto_extensions(p), PMD " ; server_max_window_bits=9");
+    thrum_proto_free(p);
+}
+
 static void test_R10_client_refuses(void **state)
 {
     static const char *const bad[] = {
@@ -167,6 +176,7 @@ static void test_R10_client_refuses(void **state)
         PMD "; client_max_window_bits",
         PMD "; client_max_window_bits=7",
         PMD "; client_max_window_bits=16",
+        PMD "; client_max_window_bits=13", /* over what was offered */
         PMD "; server_max_window_bits",
         PMD "; server_max_window_bits=08",
         PMD "; server_max_window_bits=4294967304",
@@ -233,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_client_offers),
         cmocka_unit_test(test_client_takes),
         cmocka_unit_test(test_R10_client_refuses),
+        cmocka_unit_test(test_answer_in_the_second_field),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_options),
     };
