@@ -1,6 +1,7 @@
-/* rest.h: fork for tests whose other threads run on. AddressSanitizer's allocator stays locked for ever in a
- * child when another thread was inside it at the fork. So in that build alone the fork waits until every
- * other thread sleeps, in three looks running; every other build forks at once, which is the harder case. */
+/* rest.h: fork for tests whose other threads run on. The allocators of AddressSanitizer and of
+ * ThreadSanitizer stay locked for ever in a child when another thread was inside at the fork. So in those
+ * builds alone the fork waits until every other thread sleeps, in three looks running; every other build
+ * forks at once, which is the harder case. */
 #ifndef THRUM_TEST_REST_H
 #define THRUM_TEST_REST_H
 
@@ -11,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #    define AT_REST 1
 #elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
+#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #        define AT_REST 1
 #    endif
 #endif
