@@ -3,6 +3,6 @@
 #ifndef CONFORMANCE_LIMITS_H
 #define CONFORMANCE_LIMITS_H
 
-enum { MESSAGE_MAX = 16 << 20, FRAGMENTS_MAX = 65536 };
+enum { MESSAGE_MAX = 16 << 20, FRAGMENTS_MAX = 1 << 17 };
 
 #endif
