@@ -10,6 +10,7 @@
 #include "wire/utf8.h"
 
 enum { PING_LIMIT = 64, EVENT_LIMIT = 16, STAGE_MAX = 64 * 1024, BODY_MAX = 4096, BEHIND_MAX = 65536 };
+enum { ANSWERS_MAX = 16 };  /* pongs that wait to be written */
 enum { OFFERED_MAX = 128 }; /* subprotocols that one client may offer */
 
 /* What the next byte of the wire belongs to. */
@@ -18,7 +19,7 @@ enum expect { EXPECT_HEAD, EXPECT_DECISION, EXPECT_BODY, EXPECT_FRAME, EXPECT_PA
 struct item { /* of the outbox: one frame, or an HTTP message */
     struct list link;
     bool passes, pong, data; /* may go before fresh data; is a pong; is data */
-    bool answer;             /* a pong to a ping of the peer's: a later one may replace it */
+    bool answer;             /* a pong to a ping of the peer's: one of many later ones may replace it */
     struct shared *shared;
     thrum_slice *v; /* borrowed payload; NULL else */
     size_t nv;
