@@ -36,6 +36,14 @@ struct event_node {
     thrum_event e;
 };
 
+/* The peer broke a rule behind messages that the user has not answered yet: what will be said when it has. */
+struct verdict {
+    uint16_t code;
+    thrum_status status;
+    thrum_time by; /* whatever the user does */
+    char why[200];
+};
+
 struct ping {
     uint64_t seq;
     thrum_time at;
@@ -81,6 +89,7 @@ struct thrum_proto {
     uint64_t msg_total, msg_frames;
     thrum_kind msg_kind;
     bool in_msg, parted, taker;
+    bool answering; /* a message was taken, and its taker has not come back */
     struct utf8 utf8;
     /* events out */
     struct list events, informs; /* informs: the pings and pongs of events, the oldest first */
@@ -103,6 +112,7 @@ struct thrum_proto {
     int64_t latency;
     thrum_time heard, ping_by; /* ping_by: when silence after our ping ends it; 0 no ping out */
     /* the end */
+    struct verdict *held; /* NULL, or a failure that is put off; nothing is read any more */
     bool close_sent, close_recv, by_peer, in_ended, failed;
     thrum_time end_by; /* INT64_MAX: none */
     uint16_t sent_code, recv_code;
@@ -114,8 +124,10 @@ struct thrum_proto {
 /* proto.c */
 void proto_set_state(thrum_proto *p, thrum_state s, const char *why);
 /* The one way to fail: keeps the first error, sends Close with the code where that is possible, ends reading.
- */
+ * A rule that the peer broke behind messages still to be answered ends reading only; the rest is put off
+ * until the user asks for more than there is (proto_unhold), or a second has gone by. */
 void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, ...) THRUM_PRINTF(4, 5);
+void proto_unhold(thrum_proto *p);
 void proto_end(thrum_proto *p); /* the stream can be closed */
 /* What the peer's end of stream, or an errno, means for the connection. */
 void proto_in_over(thrum_proto *p, int os_errno);
