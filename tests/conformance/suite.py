@@ -1,6 +1,6 @@
-"""suite.py SITE fuzzingclient|fuzzingserver SPEC [COUNT], run by Python 2.7: the Autobahn test suite from SITE, with COUNT
-messages instead of 1,000 in the cases that only measure; or --check, that it can be imported. The number is all that is
-changed of the suite, and only while it runs."""
+"""suite.py SITE fuzzingclient|fuzzingserver SPEC [COUNT], run by Python 2.7: the Autobahn test suite from SITE, with
+COUNT messages instead of 1,000 in the cases that only measure. suite.py SITE --check: can it be imported? The number is
+all that is changed of the suite, and only while it runs."""
 
 from __future__ import print_function
 
