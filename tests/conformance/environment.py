@@ -10,7 +10,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = HERE.parent.parent / "build"
 HOME = BUILD / "autobahn"
-PINS = ["interpreter.txt", "requirements.txt", "requirements-source.txt", "environment.py"]
+PINS = ["interpreter.txt", "requirements.txt", "requirements-source.txt", "build-constraints.txt", "environment.py"]
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PATIENCE = 300
 
@@ -75,7 +75,9 @@ def fetch_packages(folder):
     platforms = ["--platform=manylinux2010_x86_64", "--platform=manylinux1_x86_64", "--platform=any"]
     say(*pip, "--python-version=27", "--implementation=cp", "--abi=cp27mu", "--abi=none", *platforms,
         "--only-binary=:all:", "-r", HERE / "requirements.txt")
-    say(*pip, "-r", HERE / "requirements-source.txt")
+    constraints = str(HERE / "build-constraints.txt")  # under its old name and its new one
+    say(*pip, "-r", HERE / "requirements-source.txt",
+        env=dict(os.environ, PIP_CONSTRAINT=constraints, PIP_BUILD_CONSTRAINT=constraints))
 
 
 def interpreter():
