@@ -76,7 +76,7 @@ def fetch_packages(folder):
     say(*pip, "--python-version=27", "--implementation=cp", "--abi=cp27mu", "--abi=none", *platforms,
         "--only-binary=:all:", "-r", HERE / "requirements.txt")
     constraints = str(HERE / "build-constraints.txt")  # under its old name and its new one
-    say(*pip, "-r", HERE / "requirements-source.txt",
+    say(*pip, "--use-pep517", "-r", HERE / "requirements-source.txt",
         env=dict(os.environ, PIP_CONSTRAINT=constraints, PIP_BUILD_CONSTRAINT=constraints))
 
 
