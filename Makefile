@@ -1,11 +1,13 @@
 # A thin front over CMake and the scripts of tools/. `make` alone says what there is.
 .POSIX:
-.PHONY: help run test ci model bench coverage lint format clean
+.PHONY: help run test conformance ci model bench coverage lint format clean
+FULL =
 ARGS =
 
 help:
 	@echo 'make run       installs what is missing, builds, and plays the demo: a program always ends'
 	@echo 'make test      installs what is missing, builds, and runs all tests'
+	@echo 'make conformance  the Autobahn test suite, both roles; FULL=1: all messages of the cases that measure'
 	@echo 'make ci        what .ci/run does: make test, and the same under clang and sanitizers, fuzzing, lint'
 	@echo 'make model     checks the Promela model of the exit contract with spin'
 	@echo 'make bench     runs the benchmark and writes bench/results/'
@@ -22,6 +24,11 @@ run:
 test:
 	@tools/setup test
 	@tools/run-tests $(ARGS)
+
+conformance:
+	@tools/setup test
+	@tools/build release
+	@FULL=$(FULL) tests/conformance/run $(ARGS)
 
 ci:
 	@CI=true .ci/run

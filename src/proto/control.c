@@ -75,6 +75,7 @@ thrum_status thrum_proto_close(thrum_proto *p, uint16_t code, thrum_slice reason
         proto_cut(p, THRUM_E_CANCELLED, 0, "it was closed before the opening handshake was done", now);
         return THRUM_OK;
     }
+    proto_unhold(p);
     if (p->close_sent || p->state == THRUM_CLOSED || p->failed)
         return THRUM_OK;
     thrum_status s = control_send_close(p, code, reason);
@@ -298,7 +299,7 @@ thrum_time control_deadline(const thrum_proto *p)
 {
     if (p->state == THRUM_CLOSED)
         return INT64_MAX;
-    thrum_time at = p->end_by;
+    thrum_time at = p->held ? p->held->by : p->end_by;
     if (p->state == THRUM_CONNECTING && !p->failed && !p->http_answered)
         at = earlier(at, p->open_by);
     at = earlier(at, forgets_at(p));
@@ -322,6 +323,8 @@ void control_tick(thrum_proto *p)
         return;
     if (p->now >= forgets_at(p))
         deflate_forget(p->deflate);
+    if (p->held && p->now >= p->held->by)
+        proto_unhold(p);
     if (p->now >= p->end_by) {
         if (p->error.status == THRUM_OK) {
             const char *what = p->close_recv ? "did not end the stream" : "did not answer Close";

@@ -97,18 +97,31 @@ void events_review(thrum_proto *p)
     }
 }
 
+/* Whoever asks for more has done with what came before. */
+static void come_back(thrum_proto *p)
+{
+    if (!list_empty(&p->events))
+        return;
+    p->answering = false;
+    proto_unhold(p);
+}
+
 void proto_set_taker(thrum_proto *p, bool taker)
 {
     p->taker = taker;
+    if (taker)
+        come_back(p);
     events_review(p);
 }
 
 bool thrum_proto_event(thrum_proto *p, thrum_event *e)
 {
+    come_back(p);
     struct event_node *n = first(p);
     if (!n)
         return false;
     *e = n->e;
+    p->answering |= e->what == THRUM_EVENT_MESSAGE;
     node_free(p, n);
     events_review(p);
     return true;

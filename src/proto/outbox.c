@@ -122,20 +122,25 @@ static struct item *own_frame(thrum_proto *p, struct frame_head h, const thrum_s
     return i;
 }
 
-/* Of answers that have not begun only the latest is kept (RFC 6455 section 5.5.3). They stand before all
- * fresh data, so a ping costs the same however long the queue is. */
-static void drop_fresh_answer(thrum_proto *p)
+/* Of answers that have not begun only the latest few are kept (RFC 6455 section 5.5.3 would have one do).
+ * They stand before all fresh data, so a ping costs the same however long the queue is. */
+static void drop_old_answer(thrum_proto *p)
 {
+    struct item *oldest = NULL;
+    unsigned n = 0;
     list_each (l, &p->out) {
         struct item *i = list_of(l, struct item, link);
-        if (i->done == 0 && i->answer) {
-            p->stats.pongs_out--;
-            item_free(p, i);
-            return;
-        }
         if (i->done == 0 && i->data)
-            return;
+            break;
+        if (i->done > 0 || !i->answer)
+            continue;
+        oldest = oldest ? oldest : i;
+        n++;
     }
+    if (n < ANSWERS_MAX)
+        return;
+    p->stats.pongs_out--;
+    item_free(p, oldest);
 }
 
 static thrum_status queue_control(thrum_proto *p, uint8_t opcode, thrum_slice s, bool answer)
@@ -145,7 +150,7 @@ static thrum_status queue_control(thrum_proto *p, uint8_t opcode, thrum_slice s,
     if (!i)
         return st;
     if (answer)
-        drop_fresh_answer(p); /* not before there is another */
+        drop_old_answer(p); /* not before there is another */
     i->answer = answer;
     i->passes = opcode != FRAME_CLOSE; /* behind a Close no data may follow (RFC 6455 section 5.5.1) */
     i->pong = opcode == FRAME_PONG;

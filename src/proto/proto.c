@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+enum { HOLD_MS = 1000 };
+
 static const char *const state_names[] = {"CONNECTING", "OPEN", "CLOSING", "CLOSED"};
 
 void proto_set_state(thrum_proto *p, thrum_state s, const char *why)
@@ -16,6 +18,11 @@ void proto_set_state(thrum_proto *p, thrum_state s, const char *why)
     assert(s > p->state); /* never back */
     LOG(LOG_CONN, LOG_DEBUG, p->host.id, "%s -> %s (%s)", state_names[p->state], state_names[s], why);
     p->state = s;
+}
+
+static thrum_time deadline_of(thrum_time now, int64_t ms)
+{
+    return ms < 0 || ms > (INT64_MAX - now) / 1000000 ? INT64_MAX : now + ms * 1000000;
 }
 
 /* What must hold between two calls. */
@@ -28,15 +35,8 @@ static void check_state(const thrum_proto *p)
     (void)p;
 }
 
-void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, ...)
+static void fail_now(thrum_proto *p, uint16_t code, thrum_status s, const char *why)
 {
-    char why[200];
-    va_list ap;
-    if (p->failed || p->state == THRUM_CLOSED)
-        return;
-    va_start(ap, fmt);
-    text_vformat(why, sizeof why, fmt, ap);
-    va_end(ap);
     bool was_open = p->state != THRUM_CONNECTING;
     error_set(&p->error, s, "%s", why);
     p->error.close_code = code;
@@ -53,6 +53,48 @@ void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, 
         return;
     }
     proto_end(p);
+}
+
+/* What came before the fault is as good as ever, and so is the answer to it: after the Close none could be
+ * sent. */
+static bool hold(thrum_proto *p, uint16_t code, thrum_status s, const char *why)
+{
+    bool of_peer = s == THRUM_E_PROTOCOL || s == THRUM_E_UTF8 || s == THRUM_E_TOO_BIG;
+    if (p->state != THRUM_OPEN || !of_peer || (p->queued == 0 && !p->answering))
+        return false;
+    struct verdict *v = mem_alloc(sizeof *v);
+    if (!v)
+        return false;
+    *v = (struct verdict){.code = code, .status = s, .by = deadline_of(p->now, HOLD_MS)};
+    memcpy(v->why, why, strlen(why) + 1);
+    p->held = v;
+    p->expect = EXPECT_NOTHING;
+    assemble_release(p);
+    return true;
+}
+
+void proto_unhold(thrum_proto *p)
+{
+    struct verdict *v = p->held;
+    if (!v)
+        return;
+    p->held = NULL;
+    fail_now(p, v->code, v->status, v->why);
+    mem_free(v);
+}
+
+void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, ...)
+{
+    char why[sizeof p->held->why];
+    va_list ap;
+    proto_unhold(p); /* the first failure wins */
+    if (p->failed || p->state == THRUM_CLOSED)
+        return;
+    va_start(ap, fmt);
+    text_vformat(why, sizeof why, fmt, ap);
+    va_end(ap);
+    if (!hold(p, code, s, why))
+        fail_now(p, code, s, why);
 }
 
 void proto_end(thrum_proto *p)
@@ -100,6 +142,7 @@ void proto_out_end(thrum_proto *p, int os_errno, thrum_time now)
 
 void proto_goodbye(thrum_proto *p, uint16_t code)
 {
+    proto_unhold(p);
     if (p->state != THRUM_OPEN)
         return;
     outbox_drop_fresh(p, true);
@@ -108,11 +151,6 @@ void proto_goodbye(thrum_proto *p, uint16_t code)
 
 /* ---- making
  * ------------------------------------------------------------------------------------------------------ */
-
-static thrum_time deadline_of(thrum_time now, int64_t ms)
-{
-    return ms < 0 || ms > (INT64_MAX - now) / 1000000 ? INT64_MAX : now + ms * 1000000;
-}
 
 static thrum_proto *make(const struct settings *s, const thrum_host *h, bool server, thrum_time now)
 {
@@ -235,6 +273,7 @@ void thrum_proto_free(thrum_proto *p)
     mem_free(p->extensions);
     mem_free(p->parsed);
     mem_free(p->pings);
+    mem_free(p->held);
     request_free(p->request);
     mem_free(p->key);
     mem_free(p->subprotocol);
@@ -347,6 +386,7 @@ thrum_status thrum_proto_in_end(thrum_proto *p, int os_errno, thrum_time now)
     if (p->in_ended || p->state == THRUM_CLOSED)
         return proto_status(p);
     p->in_ended = true;
+    proto_unhold(p);
     if (p->expect == EXPECT_BODY)
         client_refused(p);
     else if (os_errno || p->expect != EXPECT_DECISION) /* else its answer is still to be given */

@@ -11,6 +11,7 @@
 #include "wire/utf8.h"
 
 enum { PING_LIMIT = 64, EVENT_LIMIT = 16, STAGE_MAX = 64 * 1024, BODY_MAX = 4096, BEHIND_MAX = 65536 };
+enum { ANSWERS_MAX = 16 };  /* pongs that wait to be written */
 enum { OFFERED_MAX = 128 }; /* subprotocols that one client may offer */
 
 /* What the next byte of the wire belongs to. */
@@ -20,7 +21,7 @@ struct item { /* of the outbox: one frame, or an HTTP message */
     struct list link;
     bool passes, pong, data; /* may go before fresh data; is a pong; is data */
     bool deflated;           /* is of a compressed message */
-    bool answer;             /* a pong to a ping of the peer's: a later one may replace it */
+    bool answer;             /* a pong to a ping of the peer's: one of many later ones may replace it */
     struct shared *shared;
     thrum_slice *v; /* borrowed payload; NULL else */
     size_t nv;
@@ -35,6 +36,14 @@ struct event_node {
     struct list link;
     struct list inform; /* of pings and pongs, among their like */
     thrum_event e;
+};
+
+/* The peer broke a rule behind messages that the user has not answered yet: what will be said when it has. */
+struct verdict {
+    uint16_t code;
+    thrum_status status;
+    thrum_time by; /* whatever the user does */
+    char why[200];
 };
 
 struct ping {
@@ -86,6 +95,7 @@ struct thrum_proto {
     struct deflate *deflate; /* NULL: permessage-deflate was not agreed on */
     char *extensions;        /* what was agreed on, as the server wrote it; NULL nothing */
     thrum_time told;         /* when data was sent last */
+    bool answering;          /* a message was taken, and its taker has not come back */
     struct utf8 utf8;
     /* events out */
     struct list events, informs; /* informs: the pings and pongs of events, the oldest first */
@@ -108,6 +118,7 @@ struct thrum_proto {
     int64_t latency;
     thrum_time heard, ping_by; /* ping_by: when silence after our ping ends it; 0 no ping out */
     /* the end */
+    struct verdict *held; /* NULL, or a failure that is put off; nothing is read any more */
     bool close_sent, close_recv, by_peer, in_ended, failed;
     thrum_time end_by; /* INT64_MAX: none */
     uint16_t sent_code, recv_code;
@@ -119,8 +130,10 @@ struct thrum_proto {
 /* proto.c */
 void proto_set_state(thrum_proto *p, thrum_state s, const char *why);
 /* The one way to fail: keeps the first error, sends Close with the code where that is possible, ends reading.
- */
+ * A rule that the peer broke behind messages still to be answered ends reading only; the rest is put off
+ * until the user asks for more than there is (proto_unhold), or a second has gone by. */
 void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, ...) THRUM_PRINTF(4, 5);
+void proto_unhold(thrum_proto *p);
 void proto_end(thrum_proto *p); /* the stream can be closed */
 /* What the peer's end of stream, or an errno, means for the connection. */
 void proto_in_over(thrum_proto *p, int os_errno);

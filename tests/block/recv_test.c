@@ -188,6 +188,29 @@ static void test_errors_of_the_peer(void **state)
     thrum_conn_free(c);
 }
 
+/* A message and a fault in one write: the answer to the one goes before the Close for the other. */
+static void test_answer_before_the_error(void **state)
+{
+    struct peer peer;
+    thrum_message m;
+    uint8_t first, got[125];
+    (void)state;
+    thrum_conn *c = raw_client(&peer, AF_UNIX, false, THRUM_CLIENT(.attended = THRUM_OFF));
+    assert_true(peer_write(&peer, "\x81\x02ok\x83\x00", 6));
+    assert_status(thrum_recv(c, &m, PEER_MS), THRUM_OK);
+    assert_status(thrum_send(c, m.kind, m.data, m.len), THRUM_OK);
+    thrum_message_release(&m);
+    assert_status(thrum_recv(c, &m, 0), THRUM_E_TIMEOUT); /* says Close; the peer has not ended the stream */
+    assert_int_equal(raw_frame(&peer, &first, got, sizeof got), 2);
+    assert_int_equal(first, 0x81);
+    assert_true(raw_frame(&peer, &first, got, sizeof got) >= 2);
+    assert_int_equal(first, 0x88);
+    assert_int_equal(got[0] << 8 | got[1], 1002);
+    peer_close(&peer);
+    assert_status(thrum_recv(c, &m, PEER_MS), THRUM_E_PROTOCOL);
+    thrum_conn_free(c);
+}
+
 static void test_spinning(void **state)
 {
     struct pair q;
@@ -216,6 +239,7 @@ int main(void)
         EACH(test_taken_after_the_end),
         EACH(test_cancel),
         cmocka_unit_test(test_errors_of_the_peer),
+        cmocka_unit_test(test_answer_before_the_error),
         cmocka_unit_test(test_spinning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,11 +180,76 @@ static void test_whole_before_the_error_is_kept(void **state)
     (void)state;
     thrum_proto *p = open_client(NULL);
     feed(p, "\x81\x02ok\x83", 5);
-    expect_error(p, THRUM_E_PROTOCOL, 1002);
     assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
     assert_string_equal((const char *)e.message.data, "ok");
     thrum_message_release(&e.message);
+    assert_false(thrum_proto_event(p, &e));
+    expect_error(p, THRUM_E_PROTOCOL, 1002);
     thrum_proto_free(p);
+}
+
+/* Two messages and a fault: each can be answered, then comes the Close; what is behind the fault is not read.
+ */
+static void test_the_error_waits_for_the_answers(void **state)
+{
+    char out[256];
+    thrum_event e;
+    (void)state;
+    thrum_proto *p = open_server(NULL);
+    say(p, 0x81, "a", 1);
+    say(p, 0x81, "b", 1);
+    say(p, 0xc1, "c", 1);
+    say(p, 0x89, "d", 1);
+    for (int i = 0; i < 2; i++) {
+        assert_true(thrum_proto_event(p, &e));
+        assert_status(thrum_proto_send(p, THRUM_TEXT, (thrum_slice){e.message.data, 1}, true), THRUM_OK);
+        thrum_message_release(&e.message);
+    }
+    assert_int_equal(take_out(p, out, sizeof out), 6);
+    assert_memory_equal(out,
+                        "\x81\x01"
+                        "a\x81\x01"
+                        "b",
+                        6);
+    assert_false(thrum_proto_event(p, &e));
+    expect_error(p, THRUM_E_PROTOCOL, 1002);
+    assert_true(take_out(p, out, sizeof out) >= 4);
+    assert_int_equal((uint8_t)out[0], 0x88);
+    thrum_proto_free(p);
+}
+
+/* Its taker is busy with a message when the fault comes; and does not come back. */
+static void test_the_error_does_not_wait_for_ever(void **state)
+{
+    thrum_event e;
+    thrum_time late;
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        thrum_proto *p = open_client(NULL);
+        feed(p, "\x81\x02ok", 4);
+        assert_true(thrum_proto_event(p, &e));
+        thrum_message_release(&e.message);
+        feed(p, "\x83", 1);
+        assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+        late = thrum_proto_deadline(p);
+        assert_true(late == now + 1000 * MS);
+        if (how == 0)
+            thrum_proto_tick(p, late - 1);
+        assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+        if (how == 0)
+            thrum_proto_tick(p, late);
+        else if (how == 1)
+            assert_status(thrum_proto_close(p, 1000, (thrum_slice){NULL, 0}, now), THRUM_OK);
+        else if (how == 2)
+            thrum_proto_in_end(p, 0, now);
+        else
+            proto_goodbye(p, 1001);
+        expect_error(p, THRUM_E_PROTOCOL, 1002);
+        thrum_proto_free(p);
+    }
+    thrum_proto *p = open_client(NULL);
+    feed(p, "\x81\x02ok\x83", 5);
+    thrum_proto_free(p); /* and nothing leaks */
 }
 
 /* RFC 6455 section 5.7. */
@@ -415,6 +480,8 @@ int main(void)
         cmocka_unit_test(test_R7_limits_on_both_sides),
         cmocka_unit_test(test_utf8_fails_at_the_first_bad_byte),
         cmocka_unit_test(test_whole_before_the_error_is_kept),
+        cmocka_unit_test(test_the_error_waits_for_the_answers),
+        cmocka_unit_test(test_the_error_does_not_wait_for_ever),
         cmocka_unit_test(test_examples_of_the_rfc),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_length_forms),

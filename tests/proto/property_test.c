@@ -318,6 +318,7 @@ static void trace_end(thrum_proto *p, struct trace *t, bool informing)
     thrum_error e;
     thrum_closing c = {.size = sizeof c};
     thrum_stats s = {.size = sizeof s};
+    thrum_proto_tick(p, now + 1000 * MS); /* a failure waits no longer for messages to be taken */
     size_t n = take_out(p, out, sizeof out);
     proto_stats(p, &s);
     if (proto_status(p) == THRUM_E_UTF8)
