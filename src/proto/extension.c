@@ -103,7 +103,7 @@ static bool agree(thrum_proto *p, const struct params *a)
 {
     struct deflate_way server = {a->server_bits ? a->server_bits : 15, !a->server_no_takeover};
     struct deflate_way client = {a->client_bits ? a->client_bits : 15, !a->client_no_takeover};
-    if (!p->server) /* what was agreed on is what we may do; what we wish to is in the settings */
+    if (!p->server) /* what was agreed on is what we may do, even more than we offered (section 7.1.2.2) */
         client = (struct deflate_way){lesser(client.bits, p->set->client_bits),
                                       client.takeover && p->set->client_takeover};
     p->deflate = p->server ? deflate_new(p->set, server, client) : deflate_new(p->set, client, server);
@@ -154,8 +154,6 @@ static bool see_answer(thrum_slice name, thrum_slice params, void *arg)
     else if (!read_params(&a->params, params, false))
         a->why = "the server's answer has a parameter of permessage-deflate that is unknown, out of range or "
                  "there twice";
-    else if (a->params.client_bits > a->set->client_bits && a->set->client_bits < 15)
-        a->why = "the server's answer has a client_max_window_bits over the one that was offered";
     a->found = true;
     a->text = (thrum_slice){name.p, (size_t)(params.p + params.n - name.p)};
     return a->why == NULL;
