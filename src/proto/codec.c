@@ -8,7 +8,7 @@
 #include <string.h>
 #include <thrum/stats.h>
 
-enum { PLACES = 4, OUT_KEPT = 64 * 1024, PREFIX = 16 /* keeps the alignment */ };
+enum { PLACES = 4, OUT_KEPT = 64 * 1024 };
 
 static _Atomic(size_t) held, budget = (size_t)256 << 20;
 static _Atomic(struct deflater *) stock[PLACES];
@@ -18,28 +18,18 @@ static _Atomic(struct deflater *) stock[PLACES];
 
 void *codec_alloc(size_t n)
 {
-    uint8_t *p = n <= SIZE_MAX - PREFIX ? mem_alloc(PREFIX + n) : NULL;
-    if (!p)
-        return NULL;
-    memcpy(p, &n, sizeof n);
-    atomic_fetch_add_explicit(&held, n, memory_order_relaxed);
-    return p + PREFIX;
-}
-
-size_t codec_size(const void *p)
-{
-    size_t n = 0;
+    void *p = mem_alloc(n);
     if (p)
-        memcpy(&n, (const uint8_t *)p - PREFIX, sizeof n);
-    return n;
+        atomic_fetch_add_explicit(&held, n, memory_order_relaxed);
+    return p;
 }
 
-void codec_free(void *p)
+void codec_free(void *p, size_t n)
 {
     if (!p)
         return;
-    atomic_fetch_sub_explicit(&held, codec_size(p), memory_order_relaxed);
-    mem_free((uint8_t *)p - PREFIX);
+    atomic_fetch_sub_explicit(&held, n, memory_order_relaxed);
+    mem_free(p);
 }
 
 size_t codec_held(void)
@@ -76,7 +66,7 @@ static const struct deflate_codec *choose(struct deflate_how how)
 
 static void deflater_free(struct deflater *d)
 {
-    codec_free(d->out);
+    codec_free(d->out, d->cap);
     d->codec->free(d);
 }
 
@@ -106,7 +96,7 @@ struct deflater *deflater_take(struct deflate_how how)
 void deflater_give(struct deflater *d)
 {
     if (d->cap > OUT_KEPT) {
-        codec_free(d->out);
+        codec_free(d->out, d->cap);
         d->out = NULL;
         d->cap = 0;
     }
@@ -141,7 +131,7 @@ bool deflater_room(struct deflater *d, size_t more)
         return false;
     if (d->n > 0)
         memcpy(p, d->out, d->n);
-    codec_free(d->out);
+    codec_free(d->out, d->cap);
     d->out = p;
     d->cap = cap;
     return true;

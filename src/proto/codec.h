@@ -38,8 +38,7 @@ size_t inflater_dict(struct inflater *i, uint8_t *to, size_t max);
 
 /* ---- what it costs: bytes that all connections of the process hold for compression, and what they may */
 void *codec_alloc(size_t n); /* counted */
-void codec_free(void *p);
-size_t codec_size(const void *p);
+void codec_free(void *p, size_t n);
 size_t codec_held(void);
 enum codec_load { CODEC_FINE, CODEC_TIGHT, CODEC_FULL }; /* over the budget, over twice the budget */
 enum codec_load codec_load(void);

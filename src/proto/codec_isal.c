@@ -75,7 +75,7 @@ static bool isal_run(struct deflater *base, thrum_slice dict, const thrum_slice 
 
 static void isal_end(struct deflater *base)
 {
-    codec_free(base);
+    codec_free(base, sizeof(struct isal_deflater));
 }
 
 const struct deflate_codec codec_isal = {

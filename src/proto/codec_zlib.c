@@ -11,16 +11,31 @@
 
 enum { PLACES = 4, CHUNK = 4096, WINDOW = 32 * 1024 };
 
+/* What zlib allocates for one stream, with the sizes that its free does not tell. */
+struct blocks {
+    void *p[8];
+    size_t n[8];
+};
+
 static void *z_alloc(void *ctx, unsigned items, unsigned size)
 {
-    (void)ctx;
-    return codec_alloc((size_t)items * size);
+    struct blocks *b = ctx;
+    for (size_t i = 0; i < 8; i++)
+        if (!b->p[i]) {
+            b->n[i] = (size_t)items * size;
+            return b->p[i] = codec_alloc(b->n[i]);
+        }
+    return NULL;
 }
 
 static void z_free(void *ctx, void *p)
 {
-    (void)ctx;
-    codec_free(p);
+    struct blocks *b = ctx;
+    for (size_t i = 0; i < 8; i++)
+        if (b->p[i] == p) {
+            codec_free(p, b->n[i]);
+            b->p[i] = NULL;
+        }
 }
 
 /* zlib never writes there, but its pointer is not to const bytes unless ZLIB_CONST is set before the header:
@@ -40,6 +55,7 @@ static unsigned some(size_t n)
 
 struct z_deflater {
     struct deflater base;
+    struct blocks blocks;
     z_stream z;
 };
 
@@ -50,6 +66,7 @@ static struct deflater *z_make(struct deflate_how how)
         return NULL;
     memset(d, 0, sizeof *d);
     d->base.codec = &codec_zlib;
+    d->z.opaque = &d->blocks;
     d->z.zalloc = z_alloc;
     d->z.zfree = z_free;
     int bits = how.bits < 9 ? 9 : how.bits;
@@ -57,7 +74,7 @@ static struct deflater *z_make(struct deflate_how how)
                      ? how.memory
                      : bits - 7; /* a table larger than the window is slid along with it, for nothing */
     if (deflateInit2(&d->z, how.level, Z_DEFLATED, -bits, memory, Z_DEFAULT_STRATEGY) != Z_OK) {
-        codec_free(d);
+        codec_free(d, sizeof *d);
         return NULL;
     }
     return &d->base;
@@ -104,7 +121,7 @@ static void z_end(struct deflater *base)
 {
     struct z_deflater *d = (struct z_deflater *)base;
     (void)deflateEnd(&d->z);
-    codec_free(d);
+    codec_free(d, sizeof *d);
 }
 
 const struct deflate_codec codec_zlib = {.name = "zlib", .make = z_make, .run = z_run, .free = z_end};
@@ -113,6 +130,7 @@ const struct deflate_codec codec_zlib = {.name = "zlib", .make = z_make, .run = 
  */
 
 struct inflater {
+    struct blocks blocks;
     z_stream z;
     bool final;             /* a final block was the last that came */
     uint8_t window[WINDOW]; /* inflateGetDictionary gives all it has */
@@ -126,10 +144,12 @@ static struct inflater *fresh(void)
     if (!i)
         return NULL;
     memset(&i->z, 0, sizeof i->z);
+    memset(&i->blocks, 0, sizeof i->blocks);
+    i->z.opaque = &i->blocks;
     i->z.zalloc = z_alloc;
     i->z.zfree = z_free;
     if (inflateInit2(&i->z, -15) != Z_OK) {
-        codec_free(i);
+        codec_free(i, sizeof *i);
         return NULL;
     }
     return i;
@@ -138,7 +158,7 @@ static struct inflater *fresh(void)
 static void inflater_free(struct inflater *i)
 {
     (void)inflateEnd(&i->z);
-    codec_free(i);
+    codec_free(i, sizeof *i);
 }
 
 struct inflater *inflater_take(thrum_slice dict)

@@ -26,7 +26,7 @@ struct deflate *deflate_new(const struct settings *s, struct deflate_way out, st
 
 static void forget(struct history *h)
 {
-    codec_free(h->p);
+    codec_free(h->p, h->cap);
     *h = (struct history){NULL, 0, 0};
 }
 
@@ -43,7 +43,7 @@ static bool make_room(struct history *h, size_t n, size_t most)
         return false;
     if (h->n > 0)
         memcpy(p, h->p, h->n);
-    codec_free(h->p);
+    codec_free(h->p, h->cap);
     h->p = p;
     h->cap = cap;
     return true;
@@ -151,7 +151,7 @@ static enum inflated keep(struct deflate *d)
         return INFLATE_MEMORY;
     d->received.n = inflater_dict(d->inflater, p, most);
     if (p != d->received.p)
-        codec_free(d->received.p);
+        codec_free(d->received.p, d->received.cap);
     d->received.p = p;
     d->received.cap = most;
     return INFLATE_OK;

@@ -1,5 +1,6 @@
 /* deflate_test.c: permessage-deflate between two protos, and against bytes made by hand (RFC 7692 sections 6
  * and 7.2). */
+#include "lib/guard.h"
 #include "proto/codec.h"
 #include "proto_test.h"
 #include <zlib.h>
@@ -92,7 +93,7 @@ static size_t wire_of(thrum_proto *from, thrum_proto *to, thrum_slice s, thrum_s
     return (size_t)(b.wire_out - a.wire_out);
 }
 
-static void test_takeover_refers_back(void **state)
+static void test_R12_takeover_is_as_agreed(void **state)
 {
     (void)state;
     shake_hands(NULL, NULL);
@@ -354,6 +355,54 @@ static void test_R9_bomb(void **state)
     free(f);
 }
 
+/* The tail that a receiver puts back (RFC 7692 section 7.2.2) is not written, nor read, behind what came. */
+static void test_R11_no_byte_behind_the_input(void **state)
+{
+    uint8_t f[64];
+    (void)state;
+    thrum_proto *p = deflating_server(NULL);
+    size_t n = frame(f, 0xc1, hello, 7, true);
+    uint8_t *guarded = guard_copy(f, n);
+    (void)thrum_proto_feed(p, guarded, n, now);
+    expect_message(p, "Hello");
+    guard_free(guarded, n);
+    thrum_proto_free(p);
+}
+
+/* What one connection sent cannot be told from the size of what another one sends. */
+static void test_R13_connections_share_no_history(void **state)
+{
+    (void)state;
+    for (uint32_t level = 1; level <= 6; level += 5) {
+        size_t size[3];
+        for (int i = 0; i < 3; i++) {
+            shake_hands(NULL, THRUM_SERVER(.compress_level = level));
+            if (i == 1) { /* another's, from the same states */
+                thrum_proto *c = two.c, *s = two.s;
+                shake_hands(NULL, THRUM_SERVER(.compress_level = level));
+                carry(two.s, two.c, THRUM_TEXT, piece(0, 2000), THRUM_ON);
+                thrum_proto_free(two.c);
+                thrum_proto_free(two.s);
+                two.c = c;
+                two.s = s;
+            }
+            size[i] = wire_of(two.s, two.c, piece(0, 2000), THRUM_ON);
+            thrum_proto_free(two.c);
+            thrum_proto_free(two.s);
+        }
+        assert_int_equal(size[0], size[1]);
+        assert_int_equal(size[0], size[2]);
+        codec_trim();
+    }
+    shake_hands(NULL, NULL); /* and a message can be kept out of it */
+    carry(two.s, two.c, THRUM_TEXT, piece(0, 2000), THRUM_OFF);
+    size_t alone = wire_of(two.s, two.c, piece(0, 2000), THRUM_ON);
+    part();
+    shake_hands(NULL, NULL);
+    assert_int_equal(wire_of(two.s, two.c, piece(0, 2000), THRUM_ON), alone);
+    part();
+}
+
 static void test_limits_to_the_byte(void **state)
 {
     uint8_t wire[4096];
@@ -523,7 +572,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_setting),
-        cmocka_unit_test(test_takeover_refers_back),
+        cmocka_unit_test(test_R12_takeover_is_as_agreed),
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_messages_in_parts),
         cmocka_unit_test(test_taken_back),
@@ -532,6 +581,8 @@ int main(void)
         cmocka_unit_test(test_R5_rsv1_in_wrong_places),
         cmocka_unit_test(test_corrupt_and_cut_off),
         cmocka_unit_test(test_R9_bomb),
+        cmocka_unit_test(test_R11_no_byte_behind_the_input),
+        cmocka_unit_test(test_R13_connections_share_no_history),
         cmocka_unit_test(test_limits_to_the_byte),
         cmocka_unit_test(test_split_invariance),
         cmocka_unit_test(test_history_is_given_up_when_idle),

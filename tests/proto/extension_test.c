@@ -209,8 +209,8 @@ static void test_budget(void **state)
     accepts(THRUM_SERVER(WIDE), PMD, PMD "; server_no_context_takeover; client_no_context_takeover");
     void *q = codec_alloc(1500);
     accepts(THRUM_SERVER(WIDE), PMD, NULL);
-    codec_free(p);
-    codec_free(q);
+    codec_free(p, 1500);
+    codec_free(q, 1500);
     assert_int_equal(thrum_compression_budget(before), 1000);
 }
 
