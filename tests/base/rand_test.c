@@ -138,7 +138,7 @@ static void test_failures(void **state)
     on_thread(failures);
 }
 
-static void test_fork_drops_the_page(void **state)
+static void test_R24_fork_drops_the_page(void **state)
 {
     (void)state;
     int p[2];
@@ -178,7 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_byte_once),  cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_failures),         cmocka_unit_test(test_fork_drops_the_page),
+        cmocka_unit_test(test_failures),         cmocka_unit_test(test_R24_fork_drops_the_page),
         cmocka_unit_test(test_real_ones_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
