@@ -28,8 +28,12 @@ struct text {
 struct run {
     thrum_proto *p, *peer;
     struct text trace, out, part;
-    thrum_message said[SAID];
-    size_t nsaid, sent;
+    struct {
+        thrum_kind kind;
+        uint8_t *p;
+        size_t n;
+    } said[SAID];
+    size_t nsaid;
     bool parts;
 };
 
@@ -217,19 +221,22 @@ static void take_out(struct run *r)
     }
 }
 
+/* Of a message that came in parts only the last one says that it is one. */
 static void take_message(struct run *r, thrum_message *m)
 {
+    bool last = m->part & THRUM_PART_LAST;
+    thrum_kind kind = m->kind;
     add(&r->part, m->data, m->len);
-    if (!(m->part & THRUM_PART_LAST)) {
-        thrum_message_release(m);
+    thrum_message_release(m);
+    if (!last)
         return;
+    note(r, "message", kind, 0, r->part.p, r->part.n);
+    if (r->nsaid < SAID) {
+        r->said[r->nsaid].kind = kind;
+        r->said[r->nsaid].p = exactly(r->part.p, r->part.n);
+        r->said[r->nsaid++].n = r->part.n;
     }
-    note(r, "message", m->kind, 0, r->part.p, r->part.n);
     r->part.n = 0;
-    if (r->nsaid < SAID && m->part == THRUM_PART_WHOLE)
-        r->said[r->nsaid++] = *m;
-    else
-        thrum_message_release(m);
 }
 
 /* Of pings and pongs the latest few are kept: which, depends on how often they are taken. */
@@ -270,9 +277,9 @@ static void answer(struct run *r)
     thrum_event e;
     size_t sent = 0, got = 0;
     for (size_t i = 0; i < r->nsaid; i++) {
-        const thrum_message *m = &r->said[i];
-        thrum_slice s = {m->data, m->len};
-        thrum_status st = thrum_proto_send_with(r->p, m->kind, s, true, i % 3 ? THRUM_ON : THRUM_DEFAULT);
+        thrum_slice s = {r->said[i].p, r->said[i].n};
+        thrum_status st =
+            thrum_proto_send_with(r->p, r->said[i].kind, s, true, i % 3 ? THRUM_ON : THRUM_DEFAULT);
         MUST(st == THRUM_OK || st == THRUM_E_CLOSED);
         sent += st == THRUM_OK;
     }
@@ -281,9 +288,8 @@ static void answer(struct run *r)
         feed(r->peer, r->out.p, r->out.n, false);
     while (thrum_proto_event(r->peer, &e)) {
         if (e.what == THRUM_EVENT_MESSAGE) {
-            const thrum_message *m = &r->said[got];
-            MUST(got < sent && e.message.kind == m->kind && e.message.len == m->len &&
-                 memcmp(e.message.data, m->data, m->len) == 0);
+            MUST(got < sent && e.message.kind == r->said[got].kind && e.message.len == r->said[got].n &&
+                 memcmp(e.message.data, r->said[got].p, e.message.len) == 0);
             got++;
         }
         thrum_message_release(&e.message);
@@ -310,7 +316,7 @@ static void finish(struct run *r, bool early)
     note(r, "close", c.sent_code, c.recv_code, (const uint8_t *)c.recv_reason, strlen(c.recv_reason));
     note(r, "count", s.messages_in, s.pings_in, NULL, 0);
     for (size_t i = 0; i < r->nsaid; i++)
-        thrum_message_release(&r->said[i]);
+        free(r->said[i].p);
     free(r->part.p);
     thrum_proto_free(r->p);
     thrum_proto_free(r->peer);
