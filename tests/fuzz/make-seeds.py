@@ -49,8 +49,7 @@ def frames(mask):
     yield "pings", b"".join(frame(9, bytes([i]), mask=mask) for i in range(100))
 
 
-REQUEST = (b"GET /chat?x=1 HTTP/1.1\r\nHost: example.org:8080\r\nUpgrade: websocket\r\nConnection: keep-alive,
-    Upgrade\r\n"
+REQUEST = (b"GET /chat?x=1 HTTP/1.1\r\nHost: example.org:8080\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
            b"Sec-WebSocket-Protocol: chat, superchat\r\nOrigin: http://example.org:8080\r\n\r\n")
 ANSWER = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -61,12 +60,10 @@ def heads():
     for name, text in (("good", REQUEST), ("get", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
                        ("post", REQUEST.replace(b"GET", b"POST")), ("old", REQUEST.replace(b": 13", b": 8")),
                        ("http10", REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0")), ("lf", REQUEST.replace(b"\r\n", b"\n")),
-                       ("fold", REQUEST.replace(b"Origin: ", b"Origin:\r\n ")), ("nul", REQUEST.replace(b"chat",
-                       b"c\0t")),
+                       ("fold", REQUEST.replace(b"Origin: ", b"Origin:\r\n ")), ("nul", REQUEST.replace(b"chat", b"c\0t")),
                        ("two-hosts", REQUEST.replace(b"Origin", b"Host")), ("body", REQUEST.replace(
                            b"Origin: http://example.org:8080", b"Content-Length: 5") + b"hello"),
-                       ("frames", REQUEST + frame(1, b"hello")), ("long",
-                       b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n"),
+                       ("frames", REQUEST + frame(1, b"hello")), ("long", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n"),
                        ("many", REQUEST[:-2] + b"A: b\r\n" * 200 + b"\r\n"), ("tls", b"\x16\x03\x01\x02\x00\x01\x00")):
         yield "server-" + name, b"\1" + b"seed" + text
     for name, text in (("good", ANSWER), ("404", b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nnope\n"),
@@ -78,8 +75,7 @@ def heads():
 
 
 URIS = ["ws://localhost", "ws://example.org:8080/a/b?c=d", "wss://[::1]:9/", "ws+unix:/run/x.sock:/p?q", "ws://u:p@h/",
-        "ws://h:99999/", "ws://h/#f", "http://h/", "ws://", "ws://h/%zz", "ws://*:0/", "ws://[fe80::1%25eth0]/",
-        "WS://H?q",
+        "ws://h:99999/", "ws://h/#f", "http://h/", "ws://", "ws://h/%zz", "ws://*:0/", "ws://[fe80::1%25eth0]/", "WS://H?q",
         "ws:///", "ws+unix:///a/b", "//h", "ws://h:/", "ws://h h/", "https://example.org", "example.org:80", "/a?b"]
 FIELDS = ["permessage-deflate; client_max_window_bits", 'a; b="c", d;e=f', ", ,", 'x="', "a;;b", "a;", "a=1;b", "a b",
           '"a,b", c', "permessage-deflate; server_no_context_takeover; server_max_window_bits=10, x"]
@@ -110,15 +106,14 @@ EXTENSIONS = ["permessage-deflate", "permessage-deflate; client_max_window_bits;
               "permessage-deflate; client_max_window_bits=8; server_no_context_takeover; client_no_context_takeover",
               "permessage-deflate; server_max_window_bits=8, permessage-deflate",
               "permessage-deflate; server_max_window_bits=16",
-              'permessage-deflate; server_max_window_bits="9"', "permessage-deflate; unknown, x; y=1", "foo,
-              bar; baz=2",
+              'permessage-deflate; server_max_window_bits="9"', "permessage-deflate; unknown, x; y=1",
+              "foo, bar; baz=2",
               "permessage-deflate; client_max_window_bits=15; client_max_window_bits",
               "PerMessage-Deflate;server_max_window_bits=015",
               "permessage-deflate; x==", "permessage-deflate,,", ";", ""]
 KERNELS = {"ascii": (0, 255, 20, b"z"), "two": (1, 90, 90, b"\xc3"), "three": (10, 70, 70, b"\xe2\x82"),
-           "four": (15, 60, 60, b"\xf0\x9f\x98"), "surrogate": (2, 60, 60, b"\xed\xa0\x80"), "over": (8, 200, 9,
-           b"\xf4\x90\x80\x80"),
-           "overlong": (4, 100, 100, b"\xc0\xaf"), "stray": (0, 127, 1, b"\x80")}
+           "four": (15, 60, 60, b"\xf0\x9f\x98"), "surrogate": (2, 60, 60, b"\xed\xa0\x80"),
+           "over": (8, 200, 9, b"\xf4\x90\x80\x80"), "overlong": (4, 100, 100, b"\xc0\xaf"), "stray": (0, 127, 1, b"\x80")}
 
 
 # What connection_fuzz.c's `describe` reads.
