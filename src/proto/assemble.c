@@ -199,7 +199,9 @@ static bool take_text(thrum_proto *p, const uint8_t *text, size_t n)
     return true;
 }
 
-/* The limit holds while it inflates: what is over it is never made. */
+/* The limit holds while it inflates: what is over it is never made. Faults are judged in the order in which
+ * they stand in the text, as when it comes byte by byte: so the same is said of two of them, however they
+ * were cut. */
 static bool inflate_payload(thrum_proto *p, const uint8_t *d, size_t n)
 {
     thrum_slice in = {d, n};
@@ -210,18 +212,18 @@ static bool inflate_payload(thrum_proto *p, const uint8_t *d, size_t n)
         uint8_t *to = p->msg.p + p->msg.len;
         size_t room = p->msg.cap - p->msg.len - 1, left = room;
         r = deflate_receive(p->deflate, &in, to, &left);
-        if (r == INFLATE_BAD || r == INFLATE_MEMORY) {
-            inflate_failed(p, r);
-            return false;
-        }
         p->msg_total += room - left;
+        if (!take_text(p, to, room - left))
+            return false;
         if (p->msg_total > p->set->max_message) {
             proto_fail(p, 1009, THRUM_E_TOO_BIG, "a message is over the limit of %llu bytes",
                        (unsigned long long)p->set->max_message);
             return false;
         }
-        if (!take_text(p, to, room - left))
+        if (r == INFLATE_BAD || r == INFLATE_MEMORY) {
+            inflate_failed(p, r);
             return false;
+        }
     }
     return true;
 }

@@ -190,8 +190,16 @@ void inflater_give(struct inflater *i)
     inflater_free(i);
 }
 
+bool inflater_is_between(const struct inflater *i)
+{
+    enum { BITS = 63, BETWEEN = 128 }; /* of data_type, zlib.h at inflate() */
+    return (i->z.data_type & BETWEEN) && (i->z.data_type & BITS) == 0;
+}
+
 enum inflated inflater_run(struct inflater *i, thrum_slice *in, uint8_t *to, size_t *room)
 {
+    if (in->n == 0 && inflater_is_between(i))
+        return INFLATE_OK; /* zlib, called without need, would say no longer that it is between two blocks */
     unsigned offered = some(in->n), space = some(*room);
     i->z.next_in = unconst(in->p);
     i->z.avail_in = offered;
@@ -214,12 +222,6 @@ enum inflated inflater_run(struct inflater *i, thrum_slice *in, uint8_t *to, siz
     if (r != Z_OK && r != Z_BUF_ERROR)
         return INFLATE_BAD;
     return in->n > 0 || i->z.avail_out == 0 ? INFLATE_ROOM : INFLATE_OK;
-}
-
-bool inflater_is_between(const struct inflater *i)
-{
-    enum { BITS = 63, BETWEEN = 128 }; /* of data_type, zlib.h at inflate() */
-    return (i->z.data_type & BETWEEN) && (i->z.data_type & BITS) == 0;
 }
 
 bool inflater_is_final(const struct inflater *i)

@@ -2,6 +2,7 @@
 """Writes the first seeds of the fuzz corpora, tests/fuzz/corpus/NAME/*. Run by hand; what it wrote is kept in git."""
 import pathlib
 import struct
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent / "corpus"
 
@@ -80,6 +81,82 @@ FIELDS = ["permessage-deflate; client_max_window_bits", 'a; b="c", d;e=f', ", ,"
           '"a,b", c', "permessage-deflate; server_no_context_takeover; server_max_window_bits=10, x"]
 
 
+
+# RFC 7692 section 7.2.3, without the tail; then faults, and two of them in one stream.
+STREAMS = {
+    "hello": b"\xf2\x48\xcd\xc9\xc9\x07\x00", "hello-tail": b"\xf2\x48\xcd\xc9\xc9\x07\x00\0\0\xff\xff",
+    "back-reference": b"\xf2\x00\x11\x00\x00", "stored": b"\x00\x05\x00\xfa\xffHello\x00",
+    "final": b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", "two-blocks": b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00",
+    "no-type": b"\x07", "utf8-then-no-type": b"\x00\x02\x00\xfd\xffa\xff\x07", "stored-cut": b"\x00\x05\x00\xfa\xffHe",
+    "zeros": zlib.compress(bytes(60000), 9)[2:-4],
+    "dynamic": zlib.compress(bytes(i * i % 11 * (i % 9) for i in range(400)), 9)[2:-4],
+}
+WORDS = b'{"n":1,"word":"warp","square":1}{"n":2,"word":"weft","square":4}'
+
+
+def streams():
+    for i, (name, data) in enumerate(STREAMS.items()):
+        yield name, bytes([7 - i % 3, i, i % 4, 0]) + b"seed\0" + data
+    yield "long", bytes([0, 0, 0, 20]) + b"seed\x7f" + WORDS
+    yield "small-state", bytes([1, 8, 1, 200]) + b"seed\x5f" + WORDS * 8
+    yield "noise", bytes([2, 0, 0, 30]) + b"seed\x41" + bytes(i * i * 7919 >> 7 & 255 for i in range(700))
+
+
+EXTENSIONS = ["permessage-deflate", "permessage-deflate; client_max_window_bits; server_max_window_bits=10",
+              "permessage-deflate; client_max_window_bits=8; server_no_context_takeover; client_no_context_takeover",
+              "permessage-deflate; server_max_window_bits=8, permessage-deflate",
+              "permessage-deflate; server_max_window_bits=16",
+              'permessage-deflate; server_max_window_bits="9"', "permessage-deflate; unknown, x; y=1",
+              "foo, bar; baz=2",
+              "permessage-deflate; client_max_window_bits=15; client_max_window_bits",
+              "PerMessage-Deflate;server_max_window_bits=015",
+              "permessage-deflate; x==", "permessage-deflate,,", ";", ""]
+KERNELS = {"ascii": (0, 255, 20, b"z"), "two": (1, 90, 90, b"\xc3"), "three": (10, 70, 70, b"\xe2\x82"),
+           "four": (15, 60, 60, b"\xf0\x9f\x98"), "surrogate": (2, 60, 60, b"\xed\xa0\x80"),
+           "over": (8, 200, 9, b"\xf4\x90\x80\x80"), "overlong": (4, 100, 100, b"\xc0\xaf"), "stray": (0, 127, 1, b"\x80")}
+
+
+# What connection_fuzz.c's `describe` reads.
+def by_hand(first, payload=b""):
+    return bytes([0, first, len(payload)]) + payload
+
+
+def by_hand_long(first, how, pattern):
+    return bytes([2, first, how]) + pattern
+
+
+def said(text, kind=1, last=True, how=0x03):
+    return bytes([how, len(text) << 3 | (0 if last else 2) | kind]) + text
+
+
+def said_long(how, pattern, kind=1, last=True, turned=b""):
+    return bytes([0x0e if turned else 0x0b, (0 if last else 2) | kind, how]) + pattern + turned
+
+
+def control(which, payload=b""):
+    return bytes([5 | which << 4, len(payload)]) + payload
+
+
+def connections():
+    close, ping, pong = 0, 1, 2
+    words = WORDS[:13]
+    yield "said", said(b"hello hello hello") + said(b"hello hello hello") + control(ping, b"p") + said(b"x", 0)
+    yield "parts", said(b"one two ", last=False) + control(pong) + said(b"one two ", last=False) + said(b"", last=True)
+    yield "long", said_long(0x38, words) + said_long(0x3b, words) + by_hand_long(0x82, 0x0a, b"x") + said_long(0x38,
+    words)
+    yield "window", by_hand_long(0x02, 0x0b, b"a") + by_hand_long(0x80, 0x09, b"b") + by_hand_long(0x81, 0x07, b"c")
+    yield "turned", said_long(0x35, words, turned=b"\x09") + said(b"behind")
+    yield "closed", said(b"bye") + control(close, b"\x03\xe8bye") + said(b"behind")
+    yield "pings", control(ping, b"1") * 40 + control(pong, b"2") * 30 + said(b"x")
+    yield "too-big", said_long(0x3b, words) * 3
+    yield "not-utf8", by_hand(0x01, b"\xe2\x82") + control(ping) + by_hand(0x80, b"\xac\xff")
+    yield "wrong-mask", bytes([0xf0]) + by_hand(0x82, b"x")[1:]
+    yield "raw", bytes([7, 3]) + b"\x82\x85\x01" + said(b"x")
+    for name, data in STREAMS.items():
+        yield "stream-" + name, by_hand(0xc1, data) + said(b"hello")
+        yield "stream-cut-" + name, by_hand(0x42, data[:3]) + control(ping) + by_hand(0x80, data[3:])
+
+
 def write(folder, name, data):
     path = HERE / folder
     path.mkdir(parents=True, exist_ok=True)
@@ -95,3 +172,14 @@ for i, text in enumerate(URIS):
     write("uri", f"{i:02}", text.encode())
 for i, text in enumerate(FIELDS):
     write("field", f"{i:02}", text.encode())
+for name, data in streams():
+    write("deflate", name, data)
+for i, text in enumerate(EXTENSIONS):
+    write("extension", f"{i:02}", bytes([i * 37 & 0xbb, i * 29 & 255, i * 53 & 255]) + text.encode())
+for name, (how, before, after, data) in KERNELS.items():
+    write("kernel", name, b"seed" + bytes([how, before, after]) + data)
+for i, (name, data) in enumerate(connections()):
+    write("connection", name, bytes([2 | i * 5 & 0x7d, i * 11 & 255, i * 7 & 255]) + b"seed" + data)
+write("connection", "raw-to-client", b"\x04\x24\0seed" + frame(1, b"hello", mask=False) + frame(1, STREAMS["hello"],
+    mask=False, rsv=4))
+write("connection", "raw-to-server", b"\x05\x24\0seed" + frame(1, b"hello") + frame(1, STREAMS["hello"], rsv=4))

@@ -111,6 +111,18 @@ static void test_cut_off_and_corrupt(void **state)
     }
 }
 
+/* The room ends with the text, so that more is asked for; there is none, and nothing changes by asking. */
+static void test_asked_without_need(void **state)
+{
+    struct inflater *i = inflater_take((thrum_slice){NULL, 0});
+    size_t n = 0;
+    (void)state;
+    assert_int_equal(run(i, BYTES("\xf2\x48\xcd\xc9\xc9\x07\x00" TAIL), 5, &n), INFLATE_OK);
+    assert_int_equal(n, 5);
+    assert_true(inflater_is_between(i));
+    inflater_give(i);
+}
+
 static void test_stock_and_memory(void **state)
 {
     struct inflater *many[6];
@@ -144,7 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_examples_of_the_rfc), cmocka_unit_test(test_context),
         cmocka_unit_test(test_final_blocks),        cmocka_unit_test(test_cut_off_and_corrupt),
-        cmocka_unit_test(test_stock_and_memory),
+        cmocka_unit_test(test_asked_without_need),  cmocka_unit_test(test_stock_and_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -314,6 +314,45 @@ static void test_corrupt_and_cut_off(void **state)
     fails("\x00\x01\x00\xfe\xff\xc3\x00", 7, 0xc1, THRUM_E_UTF8, 1007); /* ends inside a character */
 }
 
+static void two_faults(const char *bytes, size_t n, thrum_status s, int code)
+{
+    uint8_t wire[64];
+    size_t len = frame(wire, 0xc1, bytes, n, true);
+    for (size_t step = 1; step <= len; step++) {
+        thrum_proto *p = deflating_server(THRUM_SERVER(.max_message = 5));
+        for (size_t at = 0; at < len; at += step)
+            feed(p, wire + at, step < len - at ? step : len - at);
+        expect_error(p, s, code);
+        thrum_proto_free(p);
+    }
+}
+
+/* The first one is told, however they are cut. */
+static void test_two_faults(void **state)
+{
+    (void)state;
+    /* a stored block with ff, then one of a type that is none */
+    two_faults("\x00\x02\x00\xfd\xff"
+               "a\xff"
+               "\x07",
+               8, THRUM_E_UTF8, 1007);
+    two_faults("\x00\x06\x00\xf9\xff"
+               "abcdef"
+               "\x07",
+               12, THRUM_E_TOO_BIG, 1009);
+    two_faults("\x00\x06\x00\xf9\xff"
+               "abc\xff"
+               "ef",
+               11, THRUM_E_UTF8, 1007);
+    two_faults("\x00\x07\x00\xf8\xff"
+               "abcdef\xff",
+               12, THRUM_E_TOO_BIG, 1009);
+    two_faults("\x00\x02\x00\xfd\xff"
+               "ab"
+               "\x07\xff",
+               9, THRUM_E_PROTOCOL, 1007);
+}
+
 /* n zeros as raw deflate without its tail. */
 static size_t bomb(uint8_t *to, size_t cap, size_t n)
 {
@@ -580,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_examples_of_the_rfc),
         cmocka_unit_test(test_R5_rsv1_in_wrong_places),
         cmocka_unit_test(test_corrupt_and_cut_off),
+        cmocka_unit_test(test_two_faults),
         cmocka_unit_test(test_R9_bomb),
         cmocka_unit_test(test_R11_no_byte_behind_the_input),
         cmocka_unit_test(test_R13_connections_share_no_history),
