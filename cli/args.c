@@ -17,6 +17,7 @@ enum {
     OPT_PING,
     OPT_LINGER,
     OPT_GRACE,
+    OPT_NO_COMPRESSION,
     OPT_TRACE
 };
 #define COMMAND_OPTIONS 12
@@ -52,6 +53,7 @@ const struct command connect_command = {
         {"ping-interval", "SECONDS", "of silence before a ping (default 20; 0: none)", OPT_PING},
         {"linger", "SECONDS", "of silence to wait for once piped input has ended (default 0.5)", OPT_LINGER},
         {"binary", NULL, "send lines as binary messages, not as text", OPT_BINARY},
+        {"no-compression", NULL, "do not agree on permessage-deflate", OPT_NO_COMPRESSION},
         {"trace", NULL, "show frames and the handshake on standard error", OPT_TRACE},
         {"quiet", NULL, "say nothing but messages and errors", 'q'},
         {"help", NULL, "this text", 'h'},
@@ -72,6 +74,7 @@ const struct command serve_command = {
         {"max-size", "BYTES", "of a received message (default 1048576; 0: no limit)", OPT_MAX_SIZE},
         {"ping-interval", "SECONDS", "of silence before a ping (default 20; 0: none)", OPT_PING},
         {"grace", "SECONDS", "for the peers' goodbye when told to stop (default 5)", OPT_GRACE},
+        {"no-compression", NULL, "do not agree on permessage-deflate", OPT_NO_COMPRESSION},
         {"trace", NULL, "show frames and the handshake on standard error", OPT_TRACE},
         {"quiet", NULL, "say nothing but the URL and errors", 'q'},
         {"help", NULL, "this text", 'h'},
@@ -165,6 +168,7 @@ static bool take(struct args *a, int id, char *value)
     case OPT_PING: return parse_span(value, &a->ping_interval, THRUM_FOREVER);
     case OPT_LINGER: return parse_seconds(value, &a->linger);
     case OPT_GRACE: return parse_seconds(value, &a->grace);
+    case OPT_NO_COMPRESSION: a->compression = THRUM_OFF; return true;
     case OPT_BINARY: a->binary = true; return true;
     case OPT_TRACE: a->trace = true; return true;
     case 'q': a->quiet = true; return true;

@@ -26,6 +26,7 @@ struct args {
     thrum_span open_timeout, ping_interval, linger, grace; /* ms */
     uint64_t max_message;
     bool binary, quiet, trace;
+    thrum_switch compression;
 };
 struct command; /* the options that a command takes */
 extern const struct command connect_command, serve_command;

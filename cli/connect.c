@@ -193,15 +193,17 @@ int connect_run(const struct args *a)
                                     .open_timeout = a->open_timeout,
                                     .ping_interval = a->ping_interval,
                                     .max_message = a->max_message,
+                                    .compression = a->compression,
                                     .interruptible = THRUM_ON};
     if (thrum_connect(&session.conn, a->uri, &o, &e) != THRUM_OK) {
         term_note("%s", e.text);
         return wake_interrupted() ? 130 : CLI_FAILED;
     }
     if (!a->quiet) {
-        const char *chosen = thrum_conn_subprotocol(session.conn);
-        term_note("connected to %s%s%s", thrum_conn_peer(session.conn), chosen ? ", subprotocol " : "",
-                  chosen ? chosen : "");
+        const char *chosen = thrum_conn_subprotocol(session.conn),
+                   *with = thrum_conn_extensions(session.conn);
+        term_note("connected to %s%s%s%s%s", thrum_conn_peer(session.conn), chosen ? ", subprotocol " : "",
+                  chosen ? chosen : "", with ? ", " : "", with ? with : "");
     }
     const int status = hold_session(a);
     thrum_conn_free(session.conn);

@@ -54,7 +54,8 @@ int serve_run(const struct args *a)
                                     .subprotocols = a->subprotocols,
                                     .open_timeout = a->open_timeout,
                                     .ping_interval = a->ping_interval,
-                                    .max_message = a->max_message};
+                                    .max_message = a->max_message,
+                                    .compression = a->compression};
     if (thrum_serve(&s, a->uri, &o, &e) != THRUM_OK) {
         term_note("%s", e.text);
         return CLI_FAILED;

@@ -183,6 +183,20 @@ class Echo(unittest.TestCase):
         self.assertIn('< TEXT "hello" [5 bytes]', done.stderr.decode())
         self.assertEqual(done.stdout, b"hello\n")
 
+    def test_compression_is_agreed_on_or_not(self):
+        line = b"the same again and again, " * 20 + b"\n"
+        with Serve() as server:
+            done = run("connect", "--trace", server.url, stdin=line)
+            self.assertIn(b", permessage-deflate; server_max_window_bits=12", done.stderr)
+            self.assertIn(b"compressed from 520", done.stderr)
+            self.assertEqual(done.stdout, line)
+            done = run("connect", "--no-compression", server.url, stdin=line)
+            self.assertNotIn(b"permessage-deflate", done.stderr)
+        with Serve("--no-compression") as server:
+            done = run("connect", "--trace", server.url, stdin=line)
+            self.assertNotIn(b", permessage-deflate", done.stderr)
+            self.assertEqual(done.stdout, line)
+
     def test_subprotocol_is_agreed_on(self):
         with Serve("--subprotocol", "chat.v2") as server:
             done = run("connect", "--subprotocol", "chat.v3, chat.v2", server.url)
