@@ -154,7 +154,8 @@ def connections():
     yield "raw", bytes([7, 3]) + b"\x82\x85\x01" + said(b"x")
     for name, data in STREAMS.items():
         yield "stream-" + name, by_hand(0xc1, data) + said(b"hello")
-        yield "stream-cut-" + name, by_hand(0x42, data[:3]) + control(ping) + by_hand(0x80, data[3:])
+        if name in ("hello", "final"):
+            yield "stream-cut-" + name, by_hand(0x42, data[:3]) + control(ping) + by_hand(0x80, data[3:])
 
 
 def write(folder, name, data):
