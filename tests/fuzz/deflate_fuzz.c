@@ -112,7 +112,8 @@ static void there_and_back(struct deflate_how how, thrum_slice dict, thrum_slice
     MUST(d && deflater_run(d, (thrum_slice){NULL, 0}, &other, 1, &out));
     MUST(deflater_run(d, dict, v, n, &out));
     MUST(out.n >= sizeof tail && memcmp(out.p + out.n - sizeof tail, tail, sizeof tail) == 0);
-    MUST(s.n == 0 || out.n < s.n + s.n / 64 + 64);
+    /* zlib with the least memory stores 128 bytes at a time, behind 5 of its own. */
+    MUST(s.n == 0 || out.n < s.n + s.n / 16 + 64);
     if (strict)
         check_window(out, dict, s, how.bits);
     struct inflater *i = inflater_take(dict);

@@ -55,7 +55,7 @@ static bool take(thrum_conn *c, thrum_kind kind, const void *data, size_t n)
     thrum_message m;
     if (!is_ok(thrum_recv(c, &m, PATIENCE_MS), "recv"))
         return false;
-    bool same = is(m.kind == kind, "another kind came back") & is(m.len == n, "another length came back") &&
+    bool same = is(m.kind == kind, "another kind came back") && is(m.len == n, "another length came back") &&
                 is(memcmp(m.data, data, n) == 0, "other bytes came back");
     thrum_message_release(&m);
     return same;
