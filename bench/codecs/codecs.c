@@ -198,6 +198,7 @@ static size_t none_kept(const struct cell *c)
 
 static const struct way ways[] = {
     {"thrum, ISA-L", lent_begin, lent_run, nothing, lent_kept, 0},
+    {"thrum, ISA-L 3", lent_begin, lent_run, nothing, lent_kept, 3},
     {"thrum, zlib 1", lent_begin, lent_run, nothing, lent_kept, 1},
     {"thrum, zlib 6", lent_begin, lent_run, nothing, lent_kept, 6},
     {"ISA-L kept", isal_begin, isal_run, nothing, isal_kept, 1},

@@ -51,12 +51,12 @@ size_t codec_set_budget(size_t bytes)
 /* ---- the stock ------------------------------------------------------------------------------------------
  */
 
-/* ISA-L compresses 2 to 9 times as fast as zlib's level 1, and smaller, but has nothing that is
- * smaller still, and its state takes 365 KB (bench/README.md). */
+/* ISA-L compresses 2 to 9 times as fast as zlib's level 1, and smaller (bench/README.md); the levels above 3
+ * are zlib's, which gets smaller still, and so is what shall do with small states: ISA-L's take 430 KB. */
 static const struct deflate_codec *choose(struct deflate_how how)
 {
 #ifdef THRUM_ISAL
-    if (how.level == 1 && how.memory == 0)
+    if (how.level <= 3 && how.memory == 0)
         return &codec_isal;
 #else
     (void)how;

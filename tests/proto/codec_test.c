@@ -66,10 +66,10 @@ static void round_trip(struct deflate_how how, size_t with_dict, size_t n, size_
 
 static void test_R12_no_reference_behind_the_window(void **state)
 {
-    static const uint8_t levels[][2] = {{1, 0}, {1, 1}, {1, 9}, {6, 0}, {9, 9}};
+    static const uint8_t levels[][2] = {{1, 0}, {3, 0}, {1, 1}, {1, 9}, {6, 0}, {9, 9}};
     static const size_t sizes[] = {1, 7, 300, 5000, 70000};
     (void)state;
-    for (size_t l = 0; l < 5; l++)
+    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++)
         for (uint8_t bits = 8; bits <= 15; bits++)
             for (size_t s = 0; s < 5; s++) {
                 struct deflate_how how = {bits, levels[l][0], levels[l][1]};
