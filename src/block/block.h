@@ -26,7 +26,7 @@ struct block {           /* all under c.lock, but for what is marked */
     pid_t parts_by; /* the thread that sent its last part */
     /* does the program keep coming back at once? (E13) */
     int64_t left_at;
-    uint32_t prompt; /* calls in a row that came soon after the one before */
+    uint32_t prompt; /* how many calls came soon after the one before, see note_habit */
     bool fickle;     /* it once did not, after it had looked as if */
     /* the warden's */
     struct list mail;    /* under the warden's own lock */

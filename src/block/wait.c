@@ -11,22 +11,27 @@
 #include <poll.h>
 #include <pthread.h>
 
-enum { PROMPT_NS = 20 * 1000000 /* back within this: at once */, FICKLE_NS = 1000 * 1000000 };
+enum {
+    PROMPT_NS = 20 * 1000000 /* back within this: at once */,
+    FICKLE_NS = 1000 * 1000000,
+    HABIT_MOST = 64
+};
 
 /* Did the program come back at once after its last call? After eight times it is taken to go on so, and is
- * not given a thread for the moments between; one that then stays away for long is never believed again. */
+ * not given a thread for the moments between; one that then stays away for long is never believed again. A
+ * short delay, as a busy machine makes one, is forgiven to who has long come back: it halves the count. */
 static void note_habit(struct block *b, int64_t now)
 {
     if (b->c.inside > 0)
         return;
     int64_t gap = now - b->left_at;
     if (gap < PROMPT_NS) {
-        if (b->prompt < UINT32_MAX)
+        if (b->prompt < HABIT_MOST)
             b->prompt++;
         return;
     }
     b->fickle |= gap > FICKLE_NS && b->prompt >= 8;
-    b->prompt = 0;
+    b->prompt /= 2;
 }
 
 thrum_status call_enter(struct call *k, struct thrum_conn *c)
