@@ -18,9 +18,20 @@ enum {
     OPT_LINGER,
     OPT_GRACE,
     OPT_NO_COMPRESSION,
-    OPT_TRACE
+    OPT_TRACE,
+    OPT_CA,
+    OPT_CERT,
+    OPT_KEY,
+    OPT_SERVER_NAME,
+    OPT_INSECURE,
+    OPT_PROXY,
+    OPT_USER,
+    OPT_BEARER,
+    OPT_COOKIE,
+    OPT_REDIRECTS,
+    OPT_SOURCE
 };
-#define COMMAND_OPTIONS 12
+#define COMMAND_OPTIONS 23
 
 struct option_row {
     const char *name, *value, *text;
@@ -36,7 +47,7 @@ const struct command connect_command = {
     "connect",
     "thrum connect [OPTIONS] URI\n"
     "Opens a WebSocket connection: each line of standard input is sent as a message, each message received\n"
-    "is printed on a line. URI: ws://host[:port]/path or ws+unix:/socket/path:/request/path.\n",
+    "is printed on a line. URI: ws://host[:port]/path, wss://... or ws+unix:/socket/path:/request/path.\n",
     NULL,
     "On a terminal lines can be edited and recalled (cursor keys); Ctrl-D or Ctrl-C closes with 1000, a "
     "second\n"
@@ -48,6 +59,17 @@ const struct command connect_command = {
         {"subprotocol", "LIST", "offer these, most wanted first: \"chat.v2, chat.v1\"", OPT_SUBPROTOCOL},
         {"origin", "ORIGIN", "value of the Origin header", OPT_ORIGIN},
         {"header", "'NAME: VALUE'", "send this header too; up to 32 times", OPT_HEADER},
+        {"cookie", "COOKIES", "value of the Cookie header: \"a=1; b=2\"", OPT_COOKIE},
+        {"user", "NAME[:PASSWORD]", "for Basic and Digest (no password: $THRUM_PASSWORD)", OPT_USER},
+        {"bearer", "TOKEN", "for Bearer", OPT_BEARER},
+        {"ca", "FILE", "trust these authorities (PEM), not the system's", OPT_CA},
+        {"cert", "FILE", "our certificate, where the server asks for one", OPT_CERT},
+        {"key", "FILE", "its key (default: in the same file)", OPT_KEY},
+        {"server-name", "NAME", "to ask for and to check, in place of the URI's host", OPT_SERVER_NAME},
+        {"insecure", NULL, "do not check who the server is: anybody could answer", OPT_INSECURE},
+        {"proxy", "URL", "http, https, socks4, socks4a, socks5, socks5h; \"\" none", OPT_PROXY},
+        {"source", "ADDRESS", "connect from this address", OPT_SOURCE},
+        {"max-redirects", "N", "to follow (default 10; 0: none)", OPT_REDIRECTS},
         {"timeout", "SECONDS", "for connecting and the handshake (default 10)", OPT_TIMEOUT},
         {"max-size", "BYTES", "of a received message (default 1048576; 0: no limit)", OPT_MAX_SIZE},
         {"ping-interval", "SECONDS", "of silence before a ping (default 20; 0: none)", OPT_PING},
@@ -64,12 +86,15 @@ const struct command serve_command = {
     "thrum serve [OPTIONS] [URI]\n"
     "Runs an echo server and prints the URL that reaches it. URI: ws://host:port/ (port 0: any free one; "
     "host *:\n"
-    "all addresses) or ws+unix:/socket/path. Default: ws://127.0.0.1:0/\n",
+    "all addresses), wss://host:port/ or ws+unix:/socket/path. Default: ws://127.0.0.1:0/\n",
     "ws://127.0.0.1:0/",
     "Ctrl-C or SIGTERM tells every peer 1001 and waits for their answers; a second Ctrl-C ends at once.\n"
     "Exit status: 0 stopped by a signal; 1 cannot listen; 2 wrong usage; 130 interrupted twice.\n",
     {
         {"subprotocol", "LIST", "agree on one of these, most wanted first", OPT_SUBPROTOCOL},
+        {"cert", "FILE", "for wss: our certificate and its chain (PEM)", OPT_CERT},
+        {"key", "FILE", "its key (default: in the same file)", OPT_KEY},
+        {"ca", "FILE", "for wss: a client must show a certificate of these", OPT_CA},
         {"timeout", "SECONDS", "for a client's handshake (default 10)", OPT_TIMEOUT},
         {"max-size", "BYTES", "of a received message (default 1048576; 0: no limit)", OPT_MAX_SIZE},
         {"ping-interval", "SECONDS", "of silence before a ping (default 20; 0: none)", OPT_PING},
@@ -157,9 +182,52 @@ static bool parse_span(const char *text, thrum_span *ms, thrum_span zero)
     return true;
 }
 
+static bool parse_count(const char *text, uint32_t *n)
+{
+    if (*text == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 4)
+        return false;
+    *n = (uint32_t)strtoul(text, NULL, 10);
+    if (*n == 0)
+        *n = THRUM_NO_REDIRECTS;
+    return true;
+}
+
+/* A password on the command line can be read by every user of the machine, so it may stand in the
+ * environment. */
+static bool parse_user(struct args *a, char *text)
+{
+    char *colon = strchr(text, ':');
+    const char *set = getenv("THRUM_PASSWORD");
+    if (colon)
+        *colon = '\0';
+    a->user = text;
+    a->password = colon ? colon + 1 : set ? set : "";
+    return true;
+}
+
+static bool take_transport(struct args *a, int id, char *value)
+{
+    switch (id) {
+    case OPT_CA: a->tls.ca_file = value; break;
+    case OPT_CERT: a->tls.cert_file = value; break;
+    case OPT_KEY: a->tls.key_file = value; break;
+    case OPT_SERVER_NAME: a->tls.server_name = value; break;
+    case OPT_INSECURE: a->tls.insecure = THRUM_ON; break;
+    default: return false;
+    }
+    a->tls.size = sizeof a->tls;
+    return true;
+}
+
 static bool take(struct args *a, int id, char *value)
 {
     switch (id) {
+    case OPT_PROXY: a->proxy = value; return true;
+    case OPT_USER: return parse_user(a, value);
+    case OPT_BEARER: a->bearer = value; return true;
+    case OPT_COOKIE: a->cookie = value; return true;
+    case OPT_SOURCE: a->source = value; return true;
+    case OPT_REDIRECTS: return parse_count(value, &a->max_redirects);
     case OPT_SUBPROTOCOL: a->subprotocols = value; return true;
     case OPT_ORIGIN: a->origin = value; return true;
     case OPT_HEADER: return parse_header(a, value);
@@ -172,7 +240,7 @@ static bool take(struct args *a, int id, char *value)
     case OPT_BINARY: a->binary = true; return true;
     case OPT_TRACE: a->trace = true; return true;
     case 'q': a->quiet = true; return true;
-    default: return false;
+    default: return take_transport(a, id, value);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <thrum/server.h>
 #include <thrum/thrum.h>
+#include <thrum/tls.h>
 
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
@@ -19,7 +20,7 @@ enum { CLI_MAX_HEADERS = 32 };
 
 struct args {
     const char *uri;
-    const char *subprotocols, *origin;
+    const char *subprotocols, *origin, *user, *password, *bearer, *cookie, *proxy, *source;
     const char
         *headers[2 * CLI_MAX_HEADERS + 1]; /* name, value, ..., NULL; point into argv's texts, cut in place */
     size_t header_count;
@@ -27,6 +28,8 @@ struct args {
     uint64_t max_message;
     bool binary, quiet, trace;
     thrum_switch compression;
+    uint32_t max_redirects;
+    thrum_tls_options tls; /* size 0: nothing was said of it */
 };
 struct command; /* the options that a command takes */
 extern const struct command connect_command, serve_command;

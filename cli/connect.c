@@ -194,6 +194,14 @@ int connect_run(const struct args *a)
                                     .ping_interval = a->ping_interval,
                                     .max_message = a->max_message,
                                     .compression = a->compression,
+                                    .max_redirects = a->max_redirects,
+                                    .tls = a->tls.size > 0 ? &a->tls : NULL,
+                                    .proxy = a->proxy,
+                                    .source_address = a->source,
+                                    .user = a->user,
+                                    .password = a->password,
+                                    .bearer = a->bearer,
+                                    .cookie = a->cookie,
                                     .interruptible = THRUM_ON};
     if (thrum_connect(&session.conn, a->uri, &o, &e) != THRUM_OK) {
         term_note("%s", e.text);
@@ -202,8 +210,11 @@ int connect_run(const struct args *a)
     if (!a->quiet) {
         const char *chosen = thrum_conn_subprotocol(session.conn),
                    *with = thrum_conn_extensions(session.conn);
-        term_note("connected to %s%s%s%s%s", thrum_conn_peer(session.conn), chosen ? ", subprotocol " : "",
-                  chosen ? chosen : "", with ? ", " : "", with ? with : "");
+        thrum_tls_info tls = {.size = sizeof tls};
+        (void)thrum_conn_tls(session.conn, &tls); /* it may be closed already */
+        term_note("connected to %s%s%s%s%s%s%s", thrum_conn_peer(session.conn),
+                  chosen ? ", subprotocol " : "", chosen ? chosen : "", tls.version[0] ? ", " : "",
+                  tls.version, with ? ", " : "", with ? with : "");
     }
     const int status = hold_session(a);
     thrum_conn_free(session.conn);

@@ -49,13 +49,17 @@ int serve_run(const struct args *a)
     quiet = a->quiet;
     if (!wake_begin() || (a->trace && !term_trace()))
         return CLI_FAILED;
+    thrum_tls_options tls = a->tls;
+    if (tls.ca_file)
+        tls.peer_certificate = THRUM_ON;
     const thrum_server_options o = {.size = sizeof o,
                                     .serve = echo,
                                     .subprotocols = a->subprotocols,
                                     .open_timeout = a->open_timeout,
                                     .ping_interval = a->ping_interval,
                                     .max_message = a->max_message,
-                                    .compression = a->compression};
+                                    .compression = a->compression,
+                                    .tls = tls.size > 0 ? &tls : NULL};
     if (thrum_serve(&s, a->uri, &o, &e) != THRUM_OK) {
         term_note("%s", e.text);
         return CLI_FAILED;

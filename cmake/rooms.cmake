@@ -17,7 +17,7 @@ foreach(room ${THRUM_ROOMS})
     endif()
     add_library(thrum_${room} OBJECT ${sources})
     target_include_directories(thrum_${room} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-    target_link_libraries(thrum_${room} PRIVATE ZLIB::ZLIB OpenSSL::Crypto Threads::Threads)
+    target_link_libraries(thrum_${room} PRIVATE ZLIB::ZLIB OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
     list(APPEND THRUM_OBJECTS $<TARGET_OBJECTS:thrum_${room}>)
 endforeach()
 

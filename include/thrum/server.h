@@ -15,6 +15,14 @@ THRUM_API const char *thrum_request_method(const thrum_request *r);
 THRUM_API const char *thrum_request_target(const thrum_request *r);
 THRUM_API const char *thrum_request_header(const thrum_request *r, const char *name, size_t n);
 THRUM_API const char *thrum_request_peer(const thrum_request *r);
+/* [any] during the callback. What the client shows of itself (RFC 7617): false where it shows nothing, or not
+ * that. */
+THRUM_API bool thrum_request_basic(const thrum_request *r, const char **user, const char **password);
+/* [any] during the callback. The token (RFC 6750), or NULL. */
+THRUM_API const char *thrum_request_bearer(const thrum_request *r);
+/* [any] Is a guess the secret? Takes a time that depends on the guess's length alone. NULL is equal to
+ * nothing. */
+THRUM_API bool thrum_equal(const char *guess, const char *secret);
 /* [one] Adds a header field to the answer (to a 101 as well). E_ARGUMENT where name is no token, value holds
  * a control character, or the field is one that the handshake itself sets; E_MEMORY; E_FULL over 64 fields.
  */
@@ -58,6 +66,20 @@ typedef struct thrum_server_options {
     uint32_t client_max_window_bits;         /* how far the client may, where it lets us say: 12 */
     uint32_t compress_level, compress_memory;
     uint32_t spare; /* zero */
+    /* wss:// needs one of these, with a certificate: docs/guide/tls.md */
+    const struct thrum_tls_options *tls;
+    struct thrum_tls *tls_shared;
+    /* Who may come in: docs/guide/authentication.md. With any of the two lists a request without one of them
+     * gets 401, after on_request has let it pass */
+    const char *const *users;  /* for Basic: user, password, user, password, NULL */
+    const char *const *tokens; /* for Bearer, NULL at the end */
+    const char *realm;         /* what is asked for in that answer: "WebSocket" */
+    /* Behind a proxy: docs/guide/proxies.md */
+    const char *const
+        *trusted_proxies; /* addresses, blocks ("10.0.0.0/8", "fd00::/8"), "unix"; NULL at the end */
+    thrum_switch
+        proxy_protocol; /* ON: only these may connect, and begin with the PROXY protocol's header (1 or 2) */
+    thrum_switch forwarded_for; /* ON: of their requests the peer is who X-Forwarded-For says */
 } thrum_server_options;
 #define THRUM_SERVER(...) (&(const thrum_server_options){.size = sizeof(thrum_server_options), __VA_ARGS__})
 /* [any] For C++ and FFI: zeroes *o and sets size. */

@@ -25,7 +25,7 @@ typedef enum thrum_status {
     THRUM_E_RESOLVE = -300,     /* the host name has no address */
     THRUM_E_CONNECT = -301,     /* no address could be connected to, or listened on */
     THRUM_E_RESET = -302,       /* the connection broke below WebSocket: see os_errno */
-    THRUM_E_TLS = -400,         /* TLS failed, or is not built in */
+    THRUM_E_TLS = -400,         /* TLS failed */
     THRUM_E_CERTIFICATE = -401, /* the certificate was not accepted */
     THRUM_E_PROXY = -500,       /* the proxy refused */
     THRUM_E_HANDSHAKE = -501,   /* the peer's handshake breaks RFC 6455 or RFC 9112 */

@@ -72,18 +72,39 @@ typedef struct thrum_client_options {
     uint32_t client_max_window_bits; /* how far we refer back at most, 8 to 15: 12 */
     uint32_t compress_level;         /* 1, the fastest, to 9, the smallest: 1 */
     uint32_t compress_memory;        /* 0: as fast as can be; 1 to 9: zlib, with states of that memLevel */
-    uint32_t spare;                  /* zero */
+    uint32_t max_redirects;          /* followed at most: 10; THRUM_NO_REDIRECTS none */
+    /* TLS: docs/guide/tls.md. Of .tls and .tls_shared one at most; neither: the system's trust store */
+    const struct thrum_tls_options *tls;
+    struct thrum_tls *tls_shared;
+    /* The way there: docs/guide/proxies.md */
+    const char *proxy; /* "http://user:password@host:3128", https:, socks4:, socks4a:, socks5:, socks5h:; ""
+                        * none; NULL what the environment says (http_proxy, https_proxy, socks_proxy,
+                        * all_proxy, no_proxy) */
+    const struct thrum_tls_options *proxy_tls; /* to an https: proxy; NULL: the system's trust store */
+    const char *source_address;                /* to connect from, in digits; NULL any */
+    /* Who we are: docs/guide/authentication.md. None of it goes to another origin by a redirect */
+    const char *user, *password; /* or "user:password@" in the URL: Basic or Digest, as the server asks */
+    const char *bearer;          /* a token (RFC 6750) */
+    const char *cookie;          /* value of Cookie: "a=1; b=2" */
+    struct thrum_response **response; /* where the server's answer is put when it is HTTP (E_REFUSED), to be
+                                       * freed with thrum_response_free; NULL otherwise */
+    thrum_switch tcp_keepalive;       /* SO_KEEPALIVE: default off, as pings do more */
+    uint32_t spare;                   /* zero */
 } thrum_client_options;
-#define THRUM_CLIENT(...) (&(const thrum_client_options){.size = sizeof(thrum_client_options), __VA_ARGS__})
+#define THRUM_NO_REDIRECTS UINT32_MAX
+#define THRUM_CLIENT(...)  (&(const thrum_client_options){.size = sizeof(thrum_client_options), __VA_ARGS__})
 /* [any] For C++ and FFI: zeroes *o and sets size; pass sizeof *o. NULL is fine. */
 THRUM_API void thrum_client_options_init(thrum_client_options *o, size_t size);
 
 /* ---- connect ------------------------------------------------------------------------------------------- */
-/* [any] [waits open_timeout] Opens a connection: resolves, connects (RFC 8305) and shakes hands (RFC 6455
- * section 4.1). url: ws://host[:port]/path?query, or ws+unix:/socket/path:/request/path. o and err may be
- * NULL. On success *out is the caller's until thrum_conn_free; on failure *out is NULL and err says why:
- * E_ARGUMENT, E_TOO_NEW, E_MEMORY, E_SYSTEM, E_TIMEOUT, E_INTERRUPTED, E_RESOLVE, E_CONNECT, E_RESET, E_TLS,
- * E_HANDSHAKE, E_REFUSED, E_UNCLEAN (the peer ended the stream in the handshake). */
+/* [any] [waits open_timeout] Opens a connection: resolves, connects (RFC 8305), by a proxy and through TLS
+ * where that is asked for, and shakes hands (RFC 6455 section 4.1). url:
+ * ws://[user[:password]@]host[:port]/path?query, wss://..., or ws+unix:/socket/path:/request/path; a host may
+ * be in any script (IDNA). Redirects (301, 302, 303, 307, 308) are followed, but never from wss to ws. o and
+ * err may be NULL. On success *out is the caller's until thrum_conn_free; on failure *out is NULL and err
+ * says why: E_ARGUMENT, E_TOO_NEW, E_MEMORY, E_SYSTEM, E_TIMEOUT, E_INTERRUPTED, E_RESOLVE, E_CONNECT,
+ * E_RESET, E_TLS, E_CERTIFICATE, E_PROXY, E_HANDSHAKE, E_REFUSED, E_UNCLEAN (the peer ended the stream in the
+ * handshake). */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_connect(thrum_conn **out, const char *url,
                                                       const thrum_client_options *o, thrum_error *err);
 /* [any] [waits open_timeout] As thrum_connect over a connected stream socket that the caller opened; url

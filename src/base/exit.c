@@ -40,3 +40,9 @@ int exit_watch(void (*fn)(void))
         watch.at_quick_exit = at_quick_exit(on_exit_begun) == 0;
     return watch.at_exit && watch.at_quick_exit ? 0 : ENOMEM;
 }
+
+int exit_watch_again(void)
+{
+    pin();
+    return atexit(on_exit_begun) == 0 ? 0 : ENOMEM;
+}

@@ -11,5 +11,8 @@ extern _Atomic bool exit_begun; /* set before the hook runs; from then on nothin
  * so that dlclose cannot unmap code that threads are running (contract E9: it stays mapped). 0 or an errno.
  * One thread at a time may call, as with fork_watch. */
 int exit_watch(void (*fn)(void));
+/* Some other library has just registered a handler of its own that ours must run before: the
+ * last one registered runs first. Any thread, before or after exit_watch. 0 or an errno. */
+int exit_watch_again(void);
 
 #endif

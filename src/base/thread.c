@@ -203,8 +203,18 @@ static void count_down(void)
     pthread_mutex_unlock(&lock);
 }
 
+static void (*_Atomic library_end_hook)(void);
+
+void thread_on_library_end(void (*fn)(void))
+{
+    atomic_store(&library_end_hook, fn);
+}
+
 static void library_thread_end(void *v)
 {
+    void (*hook)(void) = atomic_load(&library_end_hook);
+    if (hook)
+        hook();
     self = NULL;
     record_end(v);
     count_down();

@@ -60,6 +60,9 @@ bool thread_library_settle(int n, int64_t deadline);
 /* fn runs in an application thread that has entered the library, as it ends. One hook. */
 void thread_on_end(void (*fn)(void));
 
+/* fn runs in each thread of the library as it ends, and while it still counts. One hook. */
+void thread_on_library_end(void (*fn)(void));
+
 /* What the process's task list says. */
 struct thread_census {
     int application; /* live threads that are neither the library's nor background; zombies not counted */

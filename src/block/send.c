@@ -63,13 +63,14 @@ static thrum_status send_frame(struct call *k, const struct data *d, bool last, 
     if (s != THRUM_OK)
         return s;
     conn_write(&b->c, k->now);
-    if (proto_borrowed(b->c.proto) == PROTO_BORROW_NONE)
+    if (proto_borrowed(b->c.proto) == PROTO_BORROW_NONE && !conn_unsent(&b->c))
         return outcome(b);
     s = call_wait(k, WANT_WRITTEN, deadline);
     enum proto_borrow left = proto_settle(b->c.proto);
     if (s == THRUM_OK)
         return outcome(b);
-    return left == PROTO_BORROW_BEGUN && !conn_ended(&b->c) ? THRUM_E_UNFINISHED : s;
+    bool begun = left == PROTO_BORROW_BEGUN || (left == PROTO_BORROW_NONE && conn_unsent(&b->c));
+    return begun && !conn_ended(&b->c) ? THRUM_E_UNFINISHED : s;
 }
 
 static int64_t deadline_of(const struct call *k)

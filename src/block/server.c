@@ -5,6 +5,7 @@
 #include "base/fork.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "base/sys.h"
 #include "base/text.h"
 #include "wire/closecode.h"
@@ -111,11 +112,25 @@ static thrum_status open_listener(struct thrum_server *s, const char *url, thrum
         return error_set(err, THRUM_E_ARGUMENT, "cannot listen at \"%s\": %s", shown,
                          why ? why : "the URL is NULL");
     }
-    if (u.tls)
-        return error_set(err, THRUM_E_TLS, "wss:// needs TLS, which this build does not have");
+    if (u.tls && !(s->settings->tls && tls_has_certificate(s->settings->tls)))
+        return error_set(
+            err, THRUM_E_CERTIFICATE,
+            "wss:// needs a certificate: set .tls = THRUM_TLS(.cert_file = ..., .key_file = ...)");
+    if (!u.tls && s->settings->tls)
+        return error_set(err, THRUM_E_ARGUMENT, ".tls is set, but the URL is not one of wss://");
     const struct settings *set = &s->settings->s;
     return listen_open(&s->listener, &u, (int)set->backlog, set->reuse_port, set->unlink_socket,
                        clock_after(clock_now(), set->open_timeout), err);
+}
+
+thrum_status server_settings(struct shared_settings *ss, const thrum_server_options *given, thrum_error *err)
+{
+    thrum_server_options o;
+    thrum_status s = settings_server(&ss->s, given, err);
+    s = s ? s : options_read(&o, sizeof o, given, err);
+    if (s == THRUM_OK && (o.tls || o.tls_shared))
+        s = tls_settings(&ss->tls, o.tls, o.tls_shared, err);
+    return s;
 }
 
 static thrum_status prepare(struct thrum_server *s, const char *url, const thrum_server_options *o,
@@ -124,7 +139,7 @@ static thrum_status prepare(struct thrum_server *s, const char *url, const thrum
     s->settings = settings_share();
     if (!s->settings)
         return error_set(err, THRUM_E_MEMORY, "no memory for the options");
-    thrum_status st = settings_server(&s->settings->s, o, err);
+    thrum_status st = server_settings(s->settings, o, err);
     if (st != THRUM_OK)
         return st;
     if (!s->settings->s.serve)

@@ -90,7 +90,7 @@ static bool is_there(const struct call *k)
     case WANT_PART: return proto_has_event(p, true);
     case WANT_PONG: return thrum_proto_ponged(p) >= k->seq;
     case WANT_TURN: return !b->turn;
-    case WANT_WRITTEN: return proto_borrowed(p) == PROTO_BORROW_NONE;
+    case WANT_WRITTEN: return proto_borrowed(p) == PROTO_BORROW_NONE && !conn_unsent(&b->c);
     case WANT_OPEN: return thrum_proto_state(p) != THRUM_CONNECTING || proto_asks(p);
     case WANT_END: return conn_ended(&b->c);
     }
@@ -224,6 +224,8 @@ static thrum_status serve_once(struct call *k, uint8_t *scratch, int wake, int64
     k->until = earliest(deadline, thrum_proto_deadline(b->c.proto));
     list_push(&b->waiters, &k->link); /* on the list for the spin, too: it lets go of the lock */
     bool came = spin(k, scratch, deadline);
+    if (!came && (k->polls & POLLIN) && conn_buffered(&b->c))
+        came = conn_read(&b->c, scratch, THREAD_SCRATCH, k->now);
     int e = 0;
     short seen = 0;
     if (!came && !is_there(k) && !conn_ended(&b->c) && k->cancels == b->cancels) {

@@ -247,8 +247,8 @@ static void move_to(struct list *to, struct block *b)
 static void serve(struct block *b, bool readable, int64_t now)
 {
     struct thrum_conn *c = &b->c;
-    if (readable && (conn_wants(c) & POLLIN))
-        (void)conn_read(c, w.scratch, w.room, now);
+    for (bool more = readable; more && (conn_wants(c) & POLLIN); more = conn_buffered(c))
+        (void)conn_read(c, w.scratch, w.room, now); /* ends at the water mark at the latest */
     conn_tick(c, now);
     conn_write(c, now);
     if (conn_ended(c)) {

@@ -2,6 +2,7 @@
  * handshake, before the user has a handle; so they are read without the lock. */
 #include "base/text.h"
 #include "conn/conn.h"
+#include "net/tls.h"
 #include <string.h>
 
 /* The lock of a const object: asking changes nothing that the caller can see. */
@@ -36,6 +37,21 @@ thrum_status thrum_conn_closing(const thrum_conn *c, thrum_closing *out)
     if (!m)
         return c ? THRUM_E_FORKED : THRUM_E_ARGUMENT;
     thrum_status s = thrum_proto_closing(m->proto, out);
+    lock_give(&m->lock);
+    return s;
+}
+
+thrum_status thrum_conn_tls(const thrum_conn *c, thrum_tls_info *out)
+{
+    if (!out || out->size != sizeof *out)
+        return THRUM_E_ARGUMENT;
+    struct thrum_conn *m = hold(c);
+    if (!m)
+        return c ? THRUM_E_FORKED : THRUM_E_ARGUMENT;
+    *out = (thrum_tls_info){.size = sizeof *out};
+    if (m->stream)
+        stream_tls_info(m->stream, out);
+    thrum_status s = m->stream ? THRUM_OK : THRUM_E_CLOSED;
     lock_give(&m->lock);
     return s;
 }

@@ -20,6 +20,8 @@ void settings_unshare(struct shared_settings *s)
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
     settings_free(&s->s);
+    thrum_tls_free(s->tls);
+    thrum_tls_free(s->proxy_tls);
     mem_free(s);
 }
 
@@ -64,10 +66,11 @@ static thrum_host host_of(const struct thrum_conn *c)
     };
 }
 
-thrum_status conn_client(struct thrum_conn *c, const char *url, int64_t now, thrum_error *err)
+thrum_status conn_client(struct thrum_conn *c, const char *url, const struct client_more *more, int64_t now,
+                         thrum_error *err)
 {
     thrum_host h = host_of(c);
-    return proto_new_client(&c->proto, url, &c->settings->s, &h, now, err);
+    return proto_new_client_with(&c->proto, url, more, &c->settings->s, &h, now, err);
 }
 
 thrum_status conn_server(struct thrum_conn *c, int64_t now, thrum_error *err)

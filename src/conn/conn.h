@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "net/stream.h"
+#include "net/tls.h"
 #include "proto/proto.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@
 struct shared_settings {
     _Atomic(size_t) refs;
     struct settings s;
+    struct thrum_tls *tls, *proxy_tls; /* NULL: not made yet, or none */
 };
 struct shared_settings *settings_share(void); /* zeroed, refs 1; NULL: no memory */
 void settings_unshare(struct shared_settings *s);
@@ -36,8 +38,9 @@ struct thrum_conn {
     struct stream *stream; /* NULL: closed */
     thrum_proto *proto;
     struct shared_settings *settings;
-    bool shut_out; /* our end of stream is sent */
-    bool in_ended; /* the peer's has come, or reading has failed */
+    bool shut_out;   /* our end of stream is sent */
+    bool peer_later; /* the stream's first bytes tell who the peer is */
+    bool in_ended;   /* the peer's has come, or reading has failed */
     void *_Atomic user;
     char peer[128];
     void (*destroy)(struct thrum_conn *c); /* the front's: calls conn_done and frees the whole object */
@@ -48,7 +51,8 @@ struct thrum_conn {
 thrum_status conn_init(struct thrum_conn *c, struct stream *stream, struct shared_settings *settings,
                        void (*destroy)(struct thrum_conn *), thrum_error *err);
 /* Makes the proto; `url` of a client; a server's callbacks are deferred (proto_asks). */
-thrum_status conn_client(struct thrum_conn *c, const char *url, int64_t now, thrum_error *err);
+thrum_status conn_client(struct thrum_conn *c, const char *url, const struct client_more *more, int64_t now,
+                         thrum_error *err);
 thrum_status conn_server(struct thrum_conn *c, int64_t now, thrum_error *err);
 /* Puts it into the registry: from here on exit says goodbye for it, and fork marks it. */
 void conn_list(struct thrum_conn *c);
@@ -71,6 +75,10 @@ void conn_tick(struct thrum_conn *c, int64_t now);
 /* POLLIN and POLLOUT as far as the proto wants them now; 0 once ended. */
 short conn_wants(const struct thrum_conn *c);
 bool conn_ended(const struct thrum_conn *c);
+/* Bytes that have come wait in the stream (TLS has decrypted them): read without a poll. */
+bool conn_buffered(const struct thrum_conn *c);
+/* Bytes that the proto has written wait in the stream: the kernel has not taken them. */
+bool conn_unsent(const struct thrum_conn *c);
 /* Goodbye as E3 says: whole frames only, what the kernel takes at once. */
 void conn_goodbye(struct thrum_conn *c, uint16_t code, int64_t now);
 /* Ends it here: fails the proto if it is alive, and shuts the socket down, so that every poll on it ends. */

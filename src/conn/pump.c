@@ -25,6 +25,25 @@ static void settle_end(struct thrum_conn *c)
         c->stream->ops->cut(c->stream);
 }
 
+/* The stream may know better than an errno why it has ended. */
+static void in_ended(struct thrum_conn *c, int os_errno, int64_t now)
+{
+    thrum_error why;
+    c->in_ended = true;
+    if (os_errno != 0 && stream_failed(c->stream, &why))
+        proto_cut_because(c->proto, &why, now);
+    else
+        thrum_proto_in_end(c->proto, os_errno, now);
+}
+
+/* A proxy has told whose connection it passes on. */
+static void learn_peer(struct thrum_conn *c)
+{
+    c->peer_later = false;
+    c->stream->ops->describe(c->stream, c->peer, sizeof c->peer);
+    (void)proto_set_peer(c->proto, c->peer); /* no memory: logs and callbacks name the proxy */
+}
+
 bool conn_read(struct thrum_conn *c, uint8_t *scratch, size_t n, int64_t now)
 {
     if (conn_ended(c) || c->in_ended)
@@ -42,9 +61,10 @@ bool conn_read(struct thrum_conn *c, uint8_t *scratch, size_t n, int64_t now)
     if (got == -EAGAIN)
         return false;
     if (got <= 0) {
-        c->in_ended = true;
-        thrum_proto_in_end(c->proto, got < 0 ? (int)-got : 0, now);
+        in_ended(c, got < 0 ? (int)-got : 0, now);
     } else {
+        if (c->peer_later)
+            learn_peer(c);
         size_t len = (size_t)got, direct = in ? (len < room ? len : room) : 0;
         if (direct)
             (void)thrum_proto_in_done(c->proto, direct, now);
@@ -90,13 +110,18 @@ static bool write_some(struct thrum_conn *c, int64_t now)
         return false;
     }
     thrum_proto_out_done(c->proto, (size_t)put, now);
-    return (size_t)put == want && proto_pending(c->proto) > 0;
+    if (proto_pending(c->proto) == 0)
+        return false;
+    /* A socket that takes less is full; a stream on another takes no more than a bounded piece at a time. */
+    return (size_t)put == want || (c->stream->below && stream_unsent(c->stream) == 0);
 }
 
 void conn_write(struct thrum_conn *c, int64_t now)
 {
     if (!c->stream)
         return;
+    if (c->stream->below)
+        (void)stream_flush(c->stream); /* an error is told by what is read or written next */
     unsigned f = thrum_proto_flags(c->proto);
     while ((f & THRUM_WANT_OUT) && write_some(c, now))
         ;
@@ -122,7 +147,18 @@ short conn_wants(const struct thrum_conn *c)
     if (conn_ended(c))
         return 0;
     unsigned f = thrum_proto_flags(c->proto);
-    return (short)((f & THRUM_WANT_IN ? POLLIN : 0) | (f & THRUM_WANT_OUT ? POLLOUT : 0));
+    short asked = (short)((f & THRUM_WANT_IN ? POLLIN : 0) | (f & THRUM_WANT_OUT ? POLLOUT : 0));
+    return c->stream->below ? stream_wants(c->stream, asked) : asked;
+}
+
+bool conn_buffered(const struct thrum_conn *c)
+{
+    return c->stream && c->stream->below && !c->in_ended && stream_buffered(c->stream);
+}
+
+bool conn_unsent(const struct thrum_conn *c)
+{
+    return c->stream && c->stream->below && !conn_ended(c) && stream_unsent(c->stream) > 0;
 }
 
 /* A socket that is closed with unread bytes answers with a reset, which may overtake nothing but makes some

@@ -134,10 +134,8 @@ static void linger(int64_t until)
     }
 }
 
-static void on_exit_hook(void)
+static void goodbyes_and_linger(void)
 {
-    if (atomic_load(&exit_policy) == THRUM_CUT)
-        return;
     int64_t now = clock_now();
     if (!lock_try_until(&lock, clock_after(now, EXIT_TRIES_MS)))
         return;
@@ -147,8 +145,16 @@ static void on_exit_hook(void)
     lock_give(&lock);
 }
 
+static void on_exit_hook(void)
+{
+    if (atomic_load(&exit_policy) != THRUM_CUT)
+        goodbyes_and_linger();
+    tls_gate_shut(clock_after(clock_now(), EXIT_TRIES_MS));
+}
+
 static void before_fork(void)
 {
+    tls_fork_lock();
     lock_take(&lock);
     thread_fork_lock();
 }
@@ -157,6 +163,7 @@ static void after_fork_parent(void)
 {
     thread_fork_unlock();
     lock_give(&lock);
+    tls_fork_unlock();
 }
 
 /* The child has one thread. A connection whose lock another thread held at the fork may be half-changed: its
@@ -175,6 +182,7 @@ static void after_fork_child(void)
         c->listed = false;
     }
     lock_give(&lock);
+    tls_forked();
     atomic_store(&count, 0);
     if (front_forked)
         front_forked();

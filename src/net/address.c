@@ -206,6 +206,21 @@ void address_text(const struct address *a, char *out, size_t cap)
     text_format(out, cap, "unix:%s", path);
 }
 
+void address_host_text(const struct address *a, char *out, size_t cap)
+{
+    struct sockaddr_in s4;
+    struct sockaddr_in6 s6;
+    char t[INET6_ADDRSTRLEN] = "?";
+    if (a->a.ss_family == AF_INET) {
+        memcpy(&s4, &a->a, sizeof s4);
+        inet_ntop(AF_INET, &s4.sin_addr, t, sizeof t);
+    } else if (a->a.ss_family == AF_INET6) {
+        memcpy(&s6, &a->a, sizeof s6);
+        inet_ntop(AF_INET6, &s6.sin6_addr, t, sizeof t);
+    }
+    text_format(out, cap, "%s", t);
+}
+
 bool address_errno_is_local(int e)
 {
     return e == EMFILE || e == ENFILE || e == ENOMEM || e == ENOBUFS;

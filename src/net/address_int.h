@@ -15,6 +15,8 @@ int address_numeric(struct address *out, thrum_slice host, uint16_t port, const 
 bool address_unix(struct address *out, thrum_slice path, const char **why);
 void address_v4(struct address *out, uint32_t host_order, uint16_t port);
 void address_v6(struct address *out, const struct in6_addr *ip, uint32_t scope, uint16_t port);
+void address_host_text(const struct address *a, char *out,
+                       size_t cap); /* "192.0.2.1", "::1": without a port */
 int address_family(const struct address *a);
 uint16_t address_port(const struct address *a); /* 0 for a Unix socket */
 void address_set_port(struct address *a, uint16_t port);

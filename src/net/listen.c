@@ -168,7 +168,8 @@ static thrum_status listen_tcp(struct listener *l, const struct request *q, int6
 {
     struct address found[RESOLVE_MAX], first = {0};
     size_t n = 0, at = 0;
-    thrum_status s = resolve(found, &n, q->u->host, q->u->port, true, deadline, false, err);
+    const struct limits wait = {deadline, false, -1};
+    thrum_status s = resolve(found, &n, q->u->host, q->u->port, true, &wait, err);
     if (s != THRUM_OK)
         return s;
     int e = EADDRINUSE;

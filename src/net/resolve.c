@@ -115,17 +115,19 @@ static bool question_is_done(struct question *q)
 }
 
 /* E_TIMEOUT, E_INTERRUPTED, E_MEMORY (the poll's), or OK: the answer is there. */
-static thrum_status question_wait(struct question *q, int64_t deadline, bool interruptible, thrum_error *err)
+static thrum_status question_wait(struct question *q, const struct limits *l, thrum_error *err)
 {
-    struct pollfd p = {.fd = q->asker->wake, .events = POLLIN};
+    struct pollfd p[2] = {{.fd = q->asker->wake, .events = POLLIN}, {.fd = l->bell, .events = POLLIN}};
     while (!question_is_done(q)) {
         int64_t now = clock_now();
-        if (now >= deadline)
+        if (now >= l->deadline)
             return error_set(err, THRUM_E_TIMEOUT,
                              "the time was up while the name server was asked for \"%s\"; is it reachable?",
                              q->host);
-        int r = wait_poll(&p, 1, clock_poll_ms(now, deadline), question_leave, q);
-        if (r < 0 && errno == EINTR && interruptible)
+        int r = wait_poll(p, 2, clock_poll_ms(now, l->deadline), question_leave, q);
+        if (r > 0 && p[1].revents)
+            return error_set(err, THRUM_E_CANCELLED, "the look-up of \"%s\" was cancelled", q->host);
+        if (r < 0 && errno == EINTR && l->interruptible)
             return error_os(err, THRUM_E_INTERRUPTED, EINTR, "waiting for the address of \"%s\"", q->host);
         if (r < 0 && errno != EINTR)
             return error_os(err, THRUM_E_SYSTEM, errno, "waiting for the address of \"%s\"", q->host);
@@ -159,10 +161,10 @@ static thrum_status question_failed(const struct question *q, thrum_error *err)
                      q->gai == 0 ? "the answer was empty" : gai_sentence(q->gai));
 }
 
-static thrum_status ask(struct question *q, struct address *out, size_t *n, int64_t deadline,
-                        bool interruptible, thrum_error *err)
+static thrum_status ask(struct question *q, struct address *out, size_t *n, const struct limits *l,
+                        thrum_error *err)
 {
-    thrum_status s = question_wait(q, deadline, interruptible, err);
+    thrum_status s = question_wait(q, l, err);
     if (s != THRUM_OK)
         return s;
     if (q->gai != 0 || q->n == 0)
@@ -173,7 +175,7 @@ static thrum_status ask(struct question *q, struct address *out, size_t *n, int6
 }
 
 static thrum_status resolve_name(struct address *out, size_t *n, thrum_slice host, uint16_t port,
-                                 bool passive, int64_t deadline, bool interruptible, thrum_error *err)
+                                 bool passive, const struct limits *l, thrum_error *err)
 {
     struct thread *self = thread_self();
     struct question *q = self == NULL ? NULL : question_new(host, port, passive);
@@ -194,7 +196,7 @@ static thrum_status resolve_name(struct address *out, size_t *n, thrum_slice hos
         question_free(q);
         return s;
     }
-    thrum_status s = ask(q, out, n, deadline, interruptible, err);
+    thrum_status s = ask(q, out, n, l, err);
     question_leave(q);
     return s;
 }
@@ -222,7 +224,7 @@ static bool well_known(struct address *out, size_t *n, thrum_slice host, uint16_
 }
 
 thrum_status resolve(struct address *out, size_t *n, thrum_slice host, uint16_t port, bool passive,
-                     int64_t deadline, bool interruptible, thrum_error *err)
+                     const struct limits *l, thrum_error *err)
 {
     const char *why = NULL;
     char shown[128];
@@ -244,5 +246,5 @@ thrum_status resolve(struct address *out, size_t *n, thrum_slice host, uint16_t 
         text_escape(shown, sizeof shown, host.p, host.n);
         return error_set(err, THRUM_E_RESOLVE, "\"%s\" cannot be a host: %s", shown, why);
     }
-    return resolve_name(out, n, host, port, passive, deadline, interruptible, err);
+    return resolve_name(out, n, host, port, passive, l, err);
 }

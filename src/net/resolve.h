@@ -18,10 +18,18 @@ struct address {
 };
 enum { RESOLVE_MAX = 32 };
 
+/* How long a call may wait, and what else ends its waits. */
+struct limits {
+    int64_t deadline;   /* clock_now */
+    bool interruptible; /* a signal: E_INTERRUPTED */
+    int bell;           /* this descriptor readable: E_CANCELLED; -1 none */
+};
+
 /* At most RESOLVE_MAX addresses, in the resolver's order. passive: for listening, host "*" is all of them
- * (IPv6 first). E_RESOLVE, E_TIMEOUT, E_INTERRUPTED, E_MEMORY, E_SYSTEM. A cancellation point. */
+ * (IPv6 first). E_RESOLVE, E_TIMEOUT, E_INTERRUPTED, E_CANCELLED, E_MEMORY, E_SYSTEM. A
+ * cancellation point. */
 thrum_status resolve(struct address *out, size_t *n, thrum_slice host, uint16_t port, bool passive,
-                     int64_t deadline, bool interruptible, thrum_error *err);
+                     const struct limits *l, thrum_error *err);
 /* "localhost" as resolve gives it: 127.0.0.1 and ::1. For tests: replaces getaddrinfo. */
 struct addrinfo;
 extern int (*resolve_getaddrinfo)(const char *host, const char *service, const struct addrinfo *hints,

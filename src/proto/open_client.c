@@ -51,7 +51,29 @@ static thrum_status put_extensions(struct buf *b, const struct settings *set)
     return s ? s : put(b, "\r\n");
 }
 
-static thrum_status compose(const thrum_proto *p, struct buf *b, const char *host)
+/* What tells who the user is. */
+static bool is_private(const char *name)
+{
+    static const char *const names[] = {"Authorization", "Proxy-Authorization", "Cookie", "Cookie2"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (field_equal_case(field_text(name), names[i]))
+            return true;
+    return false;
+}
+
+static thrum_status put_headers(struct buf *b, const struct settings *set, const struct client_more *more)
+{
+    thrum_status s = THRUM_OK;
+    for (size_t i = 0; set->headers && set->headers[i] && s == THRUM_OK; i += 2)
+        if (!more->foreign || !is_private(set->headers[i]))
+            s = put_field(b, set->headers[i], set->headers[i + 1]);
+    for (size_t i = 0; more->fields && more->fields[i] && s == THRUM_OK; i += 2)
+        s = put_field(b, more->fields[i], more->fields[i + 1]);
+    return s;
+}
+
+static thrum_status compose(const thrum_proto *p, struct buf *b, const char *host,
+                            const struct client_more *more)
 {
     const struct settings *set = p->set;
     thrum_status s = put(b, "GET ");
@@ -65,16 +87,16 @@ static thrum_status compose(const thrum_proto *p, struct buf *b, const char *hos
     s = s ? s : put_subprotocols(b, set->subprotocols);
     s = s ? s : put_extensions(b, set);
     s = s ? s : put_field(b, "User-Agent", set->user_agent);
-    for (size_t i = 0; set->headers && set->headers[i]; i += 2)
-        s = s ? s : put_field(b, set->headers[i], set->headers[i + 1]);
+    s = s ? s : put_headers(b, set, more);
     return s ? s : put(b, "\r\n");
 }
 
-static thrum_status queue_request(thrum_proto *p, const char *host, thrum_error *err)
+static thrum_status queue_request(thrum_proto *p, const char *host, const struct client_more *more,
+                                  thrum_error *err)
 {
     struct buf b;
     buf_init(&b, REQUEST_MAX);
-    thrum_status s = p->target ? compose(p, &b, host) : THRUM_E_MEMORY;
+    thrum_status s = p->target ? compose(p, &b, host, more) : THRUM_E_MEMORY;
     s = s ? s : outbox_bytes(p, b.p, b.len);
     buf_free(&b);
     if (s == THRUM_E_TOO_BIG)
@@ -116,11 +138,11 @@ static thrum_status read_url(struct uri *u, const char *url, thrum_error *err)
         return error_set(err, THRUM_E_ARGUMENT, "the URL cannot be used: %s", why);
     if (u->user.p)
         return error_set(err, THRUM_E_ARGUMENT,
-                         "credentials in the URL are not supported yet; pass an Authorization header");
+                         "the core does not use credentials in a URL: pass an Authorization header");
     return THRUM_OK;
 }
 
-thrum_status client_begin(thrum_proto *p, const char *url, thrum_error *err)
+thrum_status client_begin(thrum_proto *p, const char *url, const struct client_more *more, thrum_error *err)
 {
     struct uri u;
     char host[300];
@@ -132,7 +154,7 @@ thrum_status client_begin(thrum_proto *p, const char *url, thrum_error *err)
     if (uri_host(&u, host, sizeof host) == 0)
         return error_set(err, THRUM_E_ARGUMENT, "the host in the URL is too long");
     LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "> GET request to %s", host);
-    return queue_request(p, host, err);
+    return queue_request(p, host, more, err);
 }
 
 /* ---- the answer
@@ -182,18 +204,21 @@ static void switched(thrum_proto *p)
     open_done(p);
 }
 
-/* A body is read for its first line only, and only as far as that costs nothing. */
+/* How the body ends: RFC 9112 section 6.3. */
 static void expect_body(thrum_proto *p)
 {
     const struct http1_head *h = p->parsed;
     thrum_slice s = http1_get(h, "Content-Length", 0);
     uint64_t n = 0;
-    p->body_known = s.n > 0 && s.n < 10 && http1_count(h, "Transfer-Encoding") == 0;
+    bool coded = http1_count(h, "Transfer-Encoding") > 0;
+    p->body_known = s.n > 0 && s.n < 10 && !coded;
     for (size_t i = 0; i < s.n && p->body_known; i++) {
         p->body_known = s.p[i] >= '0' && s.p[i] <= '9';
         n = n * 10 + (uint64_t)(s.p[i] - '0');
     }
     p->body_left = p->body_known && n < BODY_MAX ? n : BODY_MAX;
+    if (coded && field_equal_case(http1_get(h, "Transfer-Encoding", 0), "chunked"))
+        p->chunked = mem_zalloc(sizeof *p->chunked); /* without memory the body shows its coding */
     p->head.len = 0;
     p->expect = EXPECT_BODY;
     if (p->body_left == 0 || h->status == 204 || h->status == 304)
@@ -237,12 +262,22 @@ void client_head_done(thrum_proto *p)
     }
 }
 
+static void keep_body(thrum_proto *p, thrum_slice s)
+{
+    size_t take = s.n < p->body_left ? s.n : (size_t)p->body_left;
+    (void)buf_append(&p->head, s.p, take); /* without memory it is shorter */
+    p->body_left -= take;
+}
+
 void client_body(thrum_proto *p, const uint8_t *d, size_t n)
 {
-    size_t take = n < p->body_left ? n : (size_t)p->body_left;
-    (void)buf_append(&p->head, d, take); /* without memory the sentence is shorter */
-    p->body_left -= take;
-    if (p->body_left == 0)
+    thrum_slice in = {d, n}, piece;
+    enum chunked_result r = CHUNKED_MORE;
+    if (!p->chunked)
+        keep_body(p, in);
+    while (p->chunked && p->body_left > 0 && (r = chunked_next(p->chunked, &in, &piece)) == CHUNKED_DATA)
+        keep_body(p, piece);
+    if (p->body_left == 0 || r == CHUNKED_END || r == CHUNKED_BAD)
         client_refused(p);
 }
 

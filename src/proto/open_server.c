@@ -102,6 +102,8 @@ void server_head_done(thrum_proto *p)
         return;
     }
     int status = http1_parse_request(h, p->head.p, p->head.len, &why);
+    if (status == 0 && p->set->forwarded_for)
+        forwarded_peer(p);
     if (status == 0)
         p->request = request_new(p, h);
     if (status) {
@@ -150,6 +152,10 @@ thrum_status proto_decide(const thrum_request *r, const struct settings *s, stru
         d->status = s->on_request(r, d->reply, s->arg);
     if (d->status != 0 && d->status != 101)
         return THRUM_OK;
+    if (!credentials_suffice(r, s)) {
+        d->status = 401;
+        return credentials_ask(d->reply, s);
+    }
     if (s->on_subprotocol)
         d->subprotocol = s->on_subprotocol(r, (const char *const *)r->offered, r->noffered, s->arg);
     else

@@ -129,6 +129,15 @@ void proto_cut(thrum_proto *p, thrum_status s, int os_errno, const char *text, t
     proto_end(p);
 }
 
+void proto_cut_because(thrum_proto *p, const thrum_error *why, thrum_time now)
+{
+    if (p->state != THRUM_CLOSED && p->error.status == THRUM_OK) {
+        p->error = *why;
+        p->error.close_code = p->close_recv ? p->recv_code : 1006;
+    }
+    proto_cut(p, why->status, why->os_errno, why->text, now);
+}
+
 void proto_out_end(thrum_proto *p, int os_errno, thrum_time now)
 {
     if (p->close_recv && p->error.status == THRUM_OK) {
@@ -178,6 +187,21 @@ static thrum_proto *make(const struct settings *s, const thrum_host *h, bool ser
     return p;
 }
 
+const char *proto_peer(const thrum_proto *p)
+{
+    return p->peer;
+}
+
+thrum_status proto_set_peer(thrum_proto *p, const char *peer)
+{
+    char *copy = mem_strdup(peer);
+    if (!copy)
+        return THRUM_E_MEMORY;
+    mem_free(p->peer);
+    p->peer = copy;
+    return THRUM_OK;
+}
+
 static thrum_status check_host(thrum_proto **out, const thrum_host *h, thrum_error *err)
 {
     if (!out)
@@ -191,11 +215,19 @@ static thrum_status check_host(thrum_proto **out, const thrum_host *h, thrum_err
 thrum_status proto_new_client(thrum_proto **out, const char *url, const struct settings *s,
                               const thrum_host *h, thrum_time now, thrum_error *err)
 {
+    static const struct client_more none;
+    return proto_new_client_with(out, url, &none, s, h, now, err);
+}
+
+thrum_status proto_new_client_with(thrum_proto **out, const char *url, const struct client_more *more,
+                                   const struct settings *s, const thrum_host *h, thrum_time now,
+                                   thrum_error *err)
+{
     thrum_proto *p = make(s, h, false, now);
     *out = NULL;
     if (!p)
         return error_set(err, THRUM_E_MEMORY, "no memory for a connection");
-    thrum_status st = client_begin(p, url, err);
+    thrum_status st = client_begin(p, url, more, err);
     if (st != THRUM_OK)
         thrum_proto_free(p);
     else
@@ -268,6 +300,7 @@ void thrum_proto_free(thrum_proto *p)
     events_free(p);
     assemble_release(p);
     buf_free(&p->head);
+    mem_free(p->chunked);
     buf_free(&p->behind);
     deflate_free(p->deflate);
     mem_free(p->extensions);

@@ -12,8 +12,24 @@
  * server's callbacks are not run inside feed; the proto stops at proto_asks() until proto_answer(). */
 thrum_status proto_new_client(thrum_proto **out, const char *url, const struct settings *s,
                               const thrum_host *h, thrum_time now, thrum_error *err);
+/* What one attempt to connect has beyond the settings. */
+struct client_more {
+    const char *const *fields; /* name, value, ..., NULL: sent behind .headers; NULL none */
+    bool foreign; /* another origin than the one that the settings were made for (RFC 9110 section 15.4):
+                   * Authorization, Cookie and the like of .headers stay out */
+};
+thrum_status proto_new_client_with(thrum_proto **out, const char *url, const struct client_more *more,
+                                   const struct settings *s, const thrum_host *h, thrum_time now,
+                                   thrum_error *err);
+/* A client that has ended with E_REFUSED: the answer, once; NULL: no memory, or none. */
+struct thrum_response *proto_take_response(thrum_proto *p);
 thrum_status proto_new_server(thrum_proto **out, const struct settings *s, const thrum_host *h, bool defer,
                               thrum_time now, thrum_error *err);
+
+/* Who the other end is, in words: the host's, or, of a server, who X-Forwarded-For says. */
+const char *proto_peer(const thrum_proto *p);
+/* A server's, before its request has come: E_MEMORY leaves it as it was. */
+thrum_status proto_set_peer(thrum_proto *p, const char *peer);
 
 /* ---- server: the decision, outside of any lock ----------------------------------------------------------
  */
@@ -85,6 +101,9 @@ void proto_goodbye(thrum_proto *p, uint16_t code);
 /* Ends the connection here and now with this error; queues nothing, drops what is queued. First failure wins.
  */
 void proto_cut(thrum_proto *p, thrum_status s, int os_errno, const char *text, thrum_time now);
+
+/* The same, where the stream knows why. */
+void proto_cut_because(thrum_proto *p, const thrum_error *why, thrum_time now);
 
 /* Nothing can be written any more. With the peer's Close here that is an end like others: it does not wait
  * for ours. */

@@ -6,11 +6,12 @@
 #include "base/list.h"
 #include "proto/deflate.h"
 #include "proto/proto.h"
+#include "wire/chunked.h"
 #include "wire/frame.h"
 #include "wire/http1.h"
 #include "wire/utf8.h"
 
-enum { PING_LIMIT = 64, EVENT_LIMIT = 16, STAGE_MAX = 64 * 1024, BODY_MAX = 4096, BEHIND_MAX = 65536 };
+enum { PING_LIMIT = 64, EVENT_LIMIT = 16, STAGE_MAX = 64 * 1024, BODY_MAX = 65536, BEHIND_MAX = 65536 };
 enum { ANSWERS_MAX = 16 };  /* pongs that wait to be written */
 enum { OFFERED_MAX = 128 }; /* subprotocols that one client may offer */
 
@@ -53,12 +54,13 @@ struct ping {
 };
 
 struct thrum_request {
-    char *text; /* of all: NUL-terminated pieces */
-    char *method, *target, *peer;
+    char *text;                            /* of all: NUL-terminated pieces */
+    char *method, *target, *peer, *reason; /* reason: of a response */
     size_t n;
     char **names, **values;
-    size_t noffered; /* OFFERED_MAX + 1: there were more, and the handshake is refused */
-    char **offered;  /* subprotocols, NULL at the end */
+    const char *user, *password, *bearer; /* what Authorization shows; NULL: not that */
+    size_t noffered;                      /* OFFERED_MAX + 1: there were more, and the handshake is refused */
+    char **offered;                       /* subprotocols, NULL at the end */
 };
 
 struct thrum_proto {
@@ -80,6 +82,7 @@ struct thrum_proto {
     int skipped; /* 1xx answers */
     uint64_t body_left;
     bool body_known, http_answered;
+    struct chunked *chunked; /* of the body that is being read; NULL: no such coding */
     thrum_time open_by;
     /* frames in */
     uint8_t fh[FRAME_HEAD_MAX];
@@ -137,8 +140,16 @@ void proto_unhold(thrum_proto *p);
 void proto_end(thrum_proto *p); /* the stream can be closed */
 /* What the peer's end of stream, or an errno, means for the connection. */
 void proto_in_over(thrum_proto *p, int os_errno);
+/* credentials.c */
+size_t credentials_size(const struct http1_head *h); /* bytes that credentials_read writes at most */
+void credentials_read(struct thrum_request *r, char *at);
+bool credentials_suffice(const struct thrum_request *r, const struct settings *s);
+thrum_status credentials_ask(struct thrum_reply *a, const struct settings *s); /* 401's fields */
+/* forwarded.c: p->peer becomes who X-Forwarded-For says, where that is believed. */
+void forwarded_peer(thrum_proto *p);
+
 /* open_client.c, open_server.c, answer.c */
-thrum_status client_begin(thrum_proto *p, const char *url, thrum_error *err);
+thrum_status client_begin(thrum_proto *p, const char *url, const struct client_more *more, thrum_error *err);
 void client_head_done(thrum_proto *p);
 void client_body(thrum_proto *p, const uint8_t *d, size_t n);
 void client_refused(thrum_proto *p);

@@ -40,7 +40,7 @@ thrum_request *request_new(const thrum_proto *p, const struct http1_head *h)
     thrum_slice offered[OFFERED_MAX + 1];
     r->n = h->n;
     r->noffered = split_offered(offered, h);
-    size_t size = h->method.n + h->target.n + strlen(p->peer) + 3;
+    size_t size = h->method.n + h->target.n + h->reason.n + strlen(p->peer) + 4 + credentials_size(h);
     for (size_t i = 0; i < h->n; i++)
         size += h->fields[i].name.n + h->fields[i].value.n + 2;
     for (size_t i = 0; i < r->noffered; i++)
@@ -55,6 +55,7 @@ thrum_request *request_new(const thrum_proto *p, const struct http1_head *h)
     r->offered = r->values + h->n + 1;
     r->method = put(&at, h->method);
     r->target = put(&at, h->target);
+    r->reason = put(&at, h->reason);
     r->peer = put(&at, field_text(p->peer));
     for (size_t i = 0; i < h->n; i++) {
         r->names[i] = put(&at, h->fields[i].name);
@@ -62,6 +63,7 @@ thrum_request *request_new(const thrum_proto *p, const struct http1_head *h)
     }
     for (size_t i = 0; i < r->noffered; i++)
         r->offered[i] = put(&at, offered[i]);
+    credentials_read(r, at);
     return r;
 }
 

@@ -2,6 +2,7 @@
  * in common is read, what is missing is zero, and zero is the default. */
 #include "proto/settings.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "base/text.h"
 #include "wire/field.h"
 #include "wire/uri.h"
@@ -28,26 +29,6 @@ void thrum_server_options_init(thrum_server_options *o, size_t size)
         return;
     memset(o, 0, size);
     o->size = size;
-}
-
-/* Copies the common part of a struct of options; `o` may be NULL. */
-static thrum_status read_options(void *to, size_t own, const void *o, thrum_error *err)
-{
-    size_t size;
-    memset(to, 0, own);
-    if (!o)
-        return THRUM_OK;
-    memcpy(&size, o, sizeof size);
-    if (size < 2 * sizeof size || size % 8 != 0)
-        return error_set(err, THRUM_E_ARGUMENT, "the options' .size is %zu: set it to sizeof the struct",
-                         size);
-    const uint8_t *b = o;
-    for (size_t i = own; i < size; i++)
-        if (b[i] != 0)
-            return error_set(err, THRUM_E_TOO_NEW,
-                             "an option is set that thrum " THRUM_VERSION " does not know (at byte %zu)", i);
-    memcpy(to, o, size < own ? size : own);
-    return THRUM_OK;
 }
 
 /* ---- lists of strings
@@ -260,11 +241,61 @@ static thrum_status common(struct settings *s, const struct common *o, thrum_err
     return compression(s, o, err);
 }
 
+/* A text that may be empty, and holds no control character: what goes into a header, a proxy's handshake or a
+ * log. */
+static thrum_status copy_text(char **out, const char *in, const char *name, thrum_error *err)
+{
+    if (!in)
+        return THRUM_OK;
+    for (const char *p = in; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return error_set(err, THRUM_E_ARGUMENT, ".%s has a control character", name);
+    *out = mem_strdup(in);
+    return *out ? THRUM_OK : no_memory(err);
+}
+
+/* RFC 6750 section 2.1: b64token, and a little more, as what is issued is not always one. */
+static bool is_bearer(const char *s)
+{
+    for (; *s; s++)
+        if (*s <= ' ' || *s >= 0x7f || strchr("\"\\,;", *s))
+            return false;
+    return true;
+}
+
+static thrum_status copy_bearer(char **out, const char *in, thrum_error *err)
+{
+    if (in && !is_bearer(in))
+        return error_set(err, THRUM_E_ARGUMENT, ".bearer has a character that no token has");
+    return copy_text(out, in && *in ? in : NULL, "bearer", err);
+}
+
+static thrum_status transport(struct settings *s, const thrum_client_options *o, thrum_error *err)
+{
+    if (!is_switch(o->tcp_keepalive))
+        return error_set(err, THRUM_E_ARGUMENT, ".tcp_keepalive is THRUM_DEFAULT, THRUM_ON or THRUM_OFF");
+    if (o->password && !o->user)
+        return error_set(err, THRUM_E_ARGUMENT, ".password is set without .user");
+    if (o->bearer && o->user)
+        return error_set(err, THRUM_E_ARGUMENT,
+                         ".bearer and .user are both set: one of them says who we are");
+    s->tcp_keepalive = o->tcp_keepalive == THRUM_ON;
+    s->max_redirects = o->max_redirects == 0                    ? 10
+                       : o->max_redirects == THRUM_NO_REDIRECTS ? 0
+                                                                : o->max_redirects;
+    thrum_status st = copy_text(&s->proxy, o->proxy, "proxy", err);
+    st = st ? st : copy_text(&s->source_address, o->source_address, "source_address", err);
+    st = st ? st : copy_text(&s->user, o->user, "user", err);
+    st = st ? st : copy_text(&s->password, o->user && !o->password ? "" : o->password, "password", err);
+    st = st ? st : copy_bearer(&s->bearer, o->bearer, err);
+    return st ? st : copy_value(&s->cookie, o->cookie, NULL, "cookie", err);
+}
+
 thrum_status settings_client(struct settings *s, const thrum_client_options *given, thrum_error *err)
 {
     thrum_client_options o;
     memset(s, 0, sizeof *s);
-    thrum_status st = read_options(&o, sizeof o, given, err);
+    thrum_status st = options_read(&o, sizeof o, given, err);
     if (st != THRUM_OK)
         return st;
     const struct common c = COMMON(o);
@@ -274,6 +305,7 @@ thrum_status settings_client(struct settings *s, const thrum_client_options *giv
     st = st ? st : copy_value(&s->user_agent, o.user_agent, "thrum/" THRUM_VERSION, "user_agent", err);
     st = st ? st : copy_list(&s->headers, o.headers, "headers", err);
     st = st ? st : check_headers(s->headers, err);
+    st = st ? st : transport(s, &o, err);
     if (st != THRUM_OK)
         settings_free(s);
     return st;
@@ -310,11 +342,81 @@ static thrum_status server_numbers(struct settings *s, const thrum_server_option
     return THRUM_OK;
 }
 
+/* User and password by turns; tokens as RFC 6750 has them. */
+static thrum_status check_credentials(const struct settings *s, thrum_error *err)
+{
+    for (size_t i = 0; s->users && s->users[i]; i++) {
+        if (i % 2 == 0 && (strchr(s->users[i], ':') || !s->users[i + 1]))
+            return error_set(err, THRUM_E_ARGUMENT, ".users: \"%s\" has a colon, or no password",
+                             s->users[i]);
+        for (const char *p = s->users[i]; *p; p++)
+            if ((unsigned char)*p < 0x20 || *p == 0x7f)
+                return error_set(err, THRUM_E_ARGUMENT, ".users has a control character");
+    }
+    for (size_t i = 0; s->tokens && s->tokens[i]; i++)
+        if (!*s->tokens[i] || !is_bearer(s->tokens[i]))
+            return error_set(err, THRUM_E_ARGUMENT, ".tokens has one with a character that no token has");
+    if (strchr(s->realm, '"') || strchr(s->realm, '\\'))
+        return error_set(err, THRUM_E_ARGUMENT, ".realm has a quote or a backslash");
+    return THRUM_OK;
+}
+
+static thrum_status credentials(struct settings *s, const thrum_server_options *o, thrum_error *err)
+{
+    thrum_status st = copy_list(&s->users, o->users, "users", err);
+    st = st ? st : copy_list(&s->tokens, o->tokens, "tokens", err);
+    st = st ? st : copy_value(&s->realm, o->realm, "WebSocket", "realm", err);
+    return st ? st : check_credentials(s, err);
+}
+
+static thrum_status trust(struct settings *s, const thrum_server_options *o, thrum_error *err)
+{
+    size_t n = 0;
+    while (o->trusted_proxies && o->trusted_proxies[n] && n <= LIST_MAX)
+        n++;
+    if (n > LIST_MAX)
+        return error_set(err, THRUM_E_ARGUMENT, ".trusted_proxies has over %d entries: is NULL at its end?",
+                         LIST_MAX);
+    if (!is_switch(o->proxy_protocol) || !is_switch(o->forwarded_for))
+        return error_set(err, THRUM_E_ARGUMENT,
+                         ".proxy_protocol and .forwarded_for are THRUM_DEFAULT, THRUM_ON or THRUM_OFF");
+    s->proxy_protocol = o->proxy_protocol == THRUM_ON;
+    s->forwarded_for = o->forwarded_for == THRUM_ON;
+    if ((s->proxy_protocol || s->forwarded_for) && n == 0)
+        return error_set(
+            err, THRUM_E_ARGUMENT,
+            ".proxy_protocol and .forwarded_for need .trusted_proxies: anybody could say anything");
+    if (n > 0 && !(s->trusted = mem_alloc(n * sizeof *s->trusted)))
+        return no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        const char *text = o->trusted_proxies[i];
+        if (strcmp(text, "unix") == 0)
+            s->trusts_unix = true;
+        else if (!cidr_parse(&s->trusted[s->ntrusted++], text, strlen(text)))
+            return error_set(
+                err, THRUM_E_ARGUMENT,
+                ".trusted_proxies: \"%.60s\" is no address, no block such as 10.0.0.0/8, and not \"unix\"",
+                text);
+    }
+    return THRUM_OK;
+}
+
+bool settings_trusts(const struct settings *s, const char *peer)
+{
+    struct cidr a;
+    if (!cidr_parse_peer(&a, peer))
+        return s->trusts_unix && strncmp(peer, "unix", 4) == 0;
+    for (size_t i = 0; i < s->ntrusted; i++)
+        if (cidr_has(&s->trusted[i], &a))
+            return true;
+    return false;
+}
+
 thrum_status settings_server(struct settings *s, const thrum_server_options *given, thrum_error *err)
 {
     thrum_server_options o;
     memset(s, 0, sizeof *s);
-    thrum_status st = read_options(&o, sizeof o, given, err);
+    thrum_status st = options_read(&o, sizeof o, given, err);
     if (st != THRUM_OK)
         return st;
     const struct common c = COMMON(o);
@@ -329,6 +431,8 @@ thrum_status settings_server(struct settings *s, const thrum_server_options *giv
     st = st ? st : copy_list(&s->hosts, o.hosts, "hosts", err);
     st = st ? st : copy_value(&s->server_name, o.server_name, "thrum/" THRUM_VERSION, "server_name", err);
     st = st ? st : check_lists(s, err);
+    st = st ? st : credentials(s, &o, err);
+    st = st ? st : trust(s, &o, err);
     if (st != THRUM_OK)
         settings_free(s);
     return st;
@@ -336,7 +440,7 @@ thrum_status settings_server(struct settings *s, const thrum_server_options *giv
 
 thrum_status settings_send(thrum_send_options *to, const thrum_send_options *o)
 {
-    thrum_status s = read_options(to, sizeof *to, o, NULL);
+    thrum_status s = options_read(to, sizeof *to, o, NULL);
     return s == THRUM_OK && (!is_switch(to->compress) || !is_switch(to->more)) ? THRUM_E_ARGUMENT : s;
 }
 
@@ -345,9 +449,19 @@ void settings_free(struct settings *s)
     mem_free(s->origin);
     mem_free(s->user_agent);
     mem_free(s->server_name);
+    mem_free(s->proxy);
+    mem_free(s->source_address);
+    mem_free(s->user);
+    mem_free(s->password);
+    mem_free(s->bearer);
+    mem_free(s->cookie);
     list_free(s->headers);
     list_free(s->subprotocols);
     list_free(s->origins);
     list_free(s->hosts);
+    list_free(s->users);
+    list_free(s->tokens);
+    mem_free(s->realm);
+    mem_free(s->trusted);
     memset(s, 0, sizeof *s);
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/cidr.h"
 #include <thrum/server.h>
 
 struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT64_MAX for none */
@@ -21,8 +22,12 @@ struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT6
     uint64_t compress_min;
     int64_t compress_idle;
     /* client */
-    char *origin, *user_agent; /* NULL: not sent */
-    char **headers;            /* name, value, ..., NULL; NULL none */
+    char *origin, *user_agent;                                /* NULL: not sent */
+    char **headers;                                           /* name, value, ..., NULL; NULL none */
+    char *proxy;                                              /* NULL: the environment's; "" none */
+    char *source_address, *user, *password, *bearer, *cookie; /* NULL none */
+    uint32_t max_redirects;
+    bool tcp_keepalive;
     /* both */
     char **subprotocols; /* NULL at the end; NULL none */
     /* server */
@@ -30,6 +35,11 @@ struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT6
     char *server_name;
     uint64_t max_conns, backlog, stack_size;
     bool reuse_port, unlink_socket;
+    char **users, **tokens; /* NULL: nobody is asked who he is */
+    char *realm;
+    struct cidr *trusted; /* proxies before us */
+    size_t ntrusted;
+    bool trusts_unix, proxy_protocol, forwarded_for;
     void (*serve)(thrum_conn *c, void *arg);
     int (*on_request)(const thrum_request *r, thrum_reply *a, void *arg);
     int (*on_subprotocol)(const thrum_request *r, const char *const *offered, size_t n, void *arg);
@@ -42,6 +52,8 @@ struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT6
 thrum_status settings_client(struct settings *s, const thrum_client_options *o, thrum_error *err);
 thrum_status settings_server(struct settings *s, const thrum_server_options *o, thrum_error *err);
 void settings_free(struct settings *s);
+/* Is the peer ("192.0.2.1:443", "unix:/path") one of .trusted_proxies? */
+bool settings_trusts(const struct settings *s, const char *peer);
 /* The options of one send; o may be NULL. E_ARGUMENT, E_TOO_NEW. */
 thrum_status settings_send(thrum_send_options *to, const thrum_send_options *o);
 

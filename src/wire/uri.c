@@ -273,6 +273,30 @@ bool uri_parse(struct uri *u, thrum_slice s, bool listening, const char **why)
     return parse_network(u, s, listening, why);
 }
 
+static int hex_value(uint8_t c)
+{
+    return char_is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+ptrdiff_t uri_unescape(char *out, size_t cap, thrum_slice s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        int c = s.p[i];
+        if (is_pct(s, i)) {
+            c = hex_value(s.p[i + 1]) * 16 + hex_value(s.p[i + 2]);
+            i += 2;
+        }
+        if (c == 0 || n + 1 >= cap)
+            return -1;
+        out[n++] = (char)c;
+    }
+    if (n >= cap)
+        return -1;
+    out[n] = '\0';
+    return (ptrdiff_t)n;
+}
+
 /* ---- Host, Origin, target --------------------------------------------------------------------------------
  */
 

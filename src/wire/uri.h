@@ -22,6 +22,9 @@ struct uri {                    /* slices into the text that was parsed */
  * (listening: 0 is fine; so is the host "*"), control characters, spaces, non-ASCII, bad percent-encoding,
  * another scheme. */
 bool uri_parse(struct uri *u, thrum_slice s, bool listening, const char **why);
+/* Takes percent-encoding off; a NUL is put behind. The length, or -1: it does not fit in cap, or holds a NUL.
+ */
+ptrdiff_t uri_unescape(char *out, size_t cap, thrum_slice s);
 /* The value of Host: brackets put back, the port where it is not the scheme's. Returns the length; 0: does
  * not fit. */
 size_t uri_host(const struct uri *u, char *out, size_t cap);

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <thrum/proto.h>
+#include <thrum/reconnect.h>
 #include <thrum/server.h>
 #include <thrum/stats.h>
 #include <thrum/thrum.h>
+#include <thrum/tls.h>
 
 static size_t end;
 static int gaps;
@@ -74,6 +76,18 @@ static void client_options(void)
     MEMBER(client_max_window_bits)
     MEMBER(compress_level)
     MEMBER(compress_memory)
+    MEMBER(max_redirects)
+    MEMBER(tls)
+    MEMBER(tls_shared)
+    MEMBER(proxy)
+    MEMBER(proxy_tls)
+    MEMBER(source_address)
+    MEMBER(user)
+    MEMBER(password)
+    MEMBER(bearer)
+    MEMBER(cookie)
+    MEMBER(response)
+    MEMBER(tcp_keepalive)
     MEMBER(spare)
     END("thrum_client_options")
 #undef STRUCT
@@ -121,7 +135,102 @@ static void server_options(void)
     MEMBER(compress_level)
     MEMBER(compress_memory)
     MEMBER(spare)
+    MEMBER(tls)
+    MEMBER(tls_shared)
+    MEMBER(users)
+    MEMBER(tokens)
+    MEMBER(realm)
+    MEMBER(trusted_proxies)
+    MEMBER(proxy_protocol)
+    MEMBER(forwarded_for)
     END("thrum_server_options")
+#undef STRUCT
+}
+
+static void tls_options(void)
+{
+#define STRUCT thrum_tls_options
+    BEGIN("thrum_tls_options")
+    MEMBER(size)
+    MEMBER(ca_file)
+    MEMBER(ca_dir)
+    MEMBER(ca)
+    MEMBER(ca_len)
+    MEMBER(cert_file)
+    MEMBER(key_file)
+    MEMBER(cert)
+    MEMBER(cert_len)
+    MEMBER(key)
+    MEMBER(key_len)
+    MEMBER(key_password)
+    MEMBER(server_name)
+    MEMBER(alpn)
+    MEMBER(ciphers)
+    MEMBER(ciphersuites)
+    MEMBER(keylog_file)
+    MEMBER(ssl_ctx)
+    MEMBER(on_server_name)
+    MEMBER(arg)
+    MEMBER(peer_certificate)
+    MEMBER(insecure)
+    MEMBER(resume)
+    MEMBER(least)
+    END("thrum_tls_options")
+#undef STRUCT
+}
+
+static void reconnect_options(void)
+{
+#define STRUCT thrum_reconnect_options
+    BEGIN("thrum_reconnect_options")
+    MEMBER(size)
+    MEMBER(delay_first)
+    MEMBER(delay_most)
+    MEMBER(retry_after)
+    MEMBER(give_up)
+    MEMBER(attempts)
+    MEMBER(outbox_messages)
+    MEMBER(outbox_bytes)
+    MEMBER(on_connected)
+    MEMBER(on_phase)
+    MEMBER(on_dropped)
+    MEMBER(is_final)
+    MEMBER(arg)
+    MEMBER(drop_oldest)
+    MEMBER(spare)
+    END("thrum_reconnect_options")
+#undef STRUCT
+}
+
+static void reconnect_counts(void)
+{
+#define STRUCT thrum_reconnect_counts
+    BEGIN("thrum_reconnect_counts")
+    MEMBER(size)
+    MEMBER(attempts)
+    MEMBER(connections)
+    MEMBER(outbox_messages)
+    MEMBER(outbox_bytes)
+    MEMBER(dropped_messages)
+    MEMBER(dropped_bytes)
+    END("thrum_reconnect_counts")
+#undef STRUCT
+}
+
+static void tls_info(void)
+{
+#define STRUCT thrum_tls_info
+    BEGIN("thrum_tls_info")
+    MEMBER(size)
+    MEMBER(version)
+    MEMBER(cipher)
+    MEMBER(alpn)
+    MEMBER(subject)
+    MEMBER(issuer)
+    MEMBER(resumed)
+    MEMBER(verified)
+    MEMBER(reserved)
+    END("thrum_tls_info")
 #undef STRUCT
 }
 
@@ -264,6 +373,11 @@ static void values(void)
     VALUE(THRUM_GOODBYE);
     VALUE(THRUM_LINGER);
     VALUE(THRUM_CUT);
+    VALUE(THRUM_PHASE_IDLE);
+    VALUE(THRUM_PHASE_CONNECTING);
+    VALUE(THRUM_PHASE_WAITING);
+    VALUE(THRUM_PHASE_OPEN);
+    VALUE(THRUM_PHASE_CLOSED);
     VALUE(THRUM_LOG_ERROR);
     VALUE(THRUM_LOG_TRACE);
     VALUE(THRUM_EVENT_NONE);
@@ -295,6 +409,10 @@ int main(void)
 {
     client_options();
     server_options();
+    tls_options();
+    tls_info();
+    reconnect_options();
+    reconnect_counts();
     send_options();
     given_structs();
     answered_structs();

@@ -283,6 +283,31 @@ static void nothing(void *arg)
     sem_post(arg);
 }
 
+static _Atomic int left, counted_then;
+static void on_library_end(void)
+{
+    counted_then = thread_library_count();
+    atomic_fetch_add(&left, 1);
+}
+
+/* What it gives back is given back when the count says that the thread is gone. */
+static void test_the_end_of_a_library_thread(void **state)
+{
+    sem_t done;
+    (void)state;
+    assert_int_equal(sem_init(&done, 0, 0), 0);
+    thread_on_library_end(on_library_end);
+    assert_int_equal(thread_start(nothing, &done, "end", 0), 0);
+    settle();
+    assert_int_equal(left, 1);
+    assert_int_equal(counted_then, 1);
+    thread_on_library_end(NULL);
+    assert_int_equal(thread_start(nothing, &done, "end", 0), 0);
+    settle();
+    assert_int_equal(left, 1);
+    sem_destroy(&done);
+}
+
 static void test_tiny_stack_is_raised(void **state)
 {
     (void)state;
@@ -458,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_destructors_that_enter),
         cmocka_unit_test(test_library_thread),
+        cmocka_unit_test(test_the_end_of_a_library_thread),
         cmocka_unit_test(test_tiny_stack_is_raised),
         cmocka_unit_test(test_start_failures),
         cmocka_unit_test(test_many),

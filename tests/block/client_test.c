@@ -28,8 +28,7 @@ static void test_urls(void **state)
     refused("ws://h:70000/", NULL, THRUM_E_ARGUMENT, "port");
     refused("ws://h/#x", NULL, THRUM_E_ARGUMENT, "%23");
     refused("ws://h/\r\nX: y", NULL, THRUM_E_ARGUMENT, "");
-    refused("ws://u:p@h/", NULL, THRUM_E_ARGUMENT, "Authorization");
-    refused("wss://localhost/", NULL, THRUM_E_TLS, "TLS");
+    refused("ws://u%0A:p@h/", NULL, THRUM_E_ARGUMENT, "control character");
     refused("ws://127.0.0.1:1/", NULL, THRUM_E_CONNECT, "refused");
     refused("ws+unix:/nowhere/thrum.sock", NULL, THRUM_E_CONNECT, "/nowhere");
     assert_status(thrum_connect(NULL, "ws://localhost/", NULL, &e), THRUM_E_ARGUMENT);

@@ -190,17 +190,19 @@ static void test_half_open_is_not_counted(void **state)
     thrum_conn_free(c);
 }
 
-static _Atomic long grants;
+static _Thread_local long
+    grants; /* of the thread that counts; others, which the library has, get what they ask for */
+static _Thread_local bool counts;
 
 static void *sparing_alloc(void *ctx, size_t n)
 {
     (void)ctx;
-    return grants-- > 0 ? malloc(n ? n : 1) : NULL;
+    return !counts || grants-- > 0 ? malloc(n ? n : 1) : NULL;
 }
 static void *sparing_resize(void *ctx, void *q, size_t n)
 {
     (void)ctx;
-    return grants-- > 0 ? realloc(q, n ? n : 1) : NULL;
+    return !counts || grants-- > 0 ? realloc(q, n ? n : 1) : NULL;
 }
 static void sparing_release(void *ctx, void *q)
 {
@@ -219,6 +221,7 @@ static void test_no_memory(void **state)
     size_t sent = 9, skipped = 9;
     (void)state;
     thrum_conn *c = connect_one();
+    counts = true;
     mem_force_hook(&sparing);
     grants = 0; /* the frame */
     thrum_status frame = thrum_server_broadcast(s, THRUM_TEXT, "x", 1, NULL, NULL);
@@ -229,6 +232,7 @@ static void test_no_memory(void **state)
     grants = 2; /* the place in the queue of one */
     thrum_status place = thrum_server_broadcast(s, THRUM_TEXT, "x", 1, &sent, &skipped);
     mem_force_hook(NULL);
+    counts = false;
     assert_status(frame, THRUM_E_MEMORY);
     assert_status(list, THRUM_E_MEMORY);
     assert_status(each, THRUM_E_MEMORY);

@@ -93,7 +93,8 @@ static void test_arguments(void **state)
     assert_status(thrum_serve(&s, NULL, THRUM_SERVER(.serve = echo), &e), THRUM_E_ARGUMENT);
     assert_status(thrum_serve(&s, "ws://127.0.0.1:0/", NULL, &e), THRUM_E_ARGUMENT);
     assert_non_null(strstr(e.text, ".serve"));
-    assert_status(thrum_serve(&s, "wss://127.0.0.1:0/", THRUM_SERVER(.serve = echo), &e), THRUM_E_TLS);
+    assert_status(thrum_serve(&s, "wss://127.0.0.1:0/", THRUM_SERVER(.serve = echo), &e),
+                  THRUM_E_CERTIFICATE);
     assert_status(thrum_serve(&s, "ws://192.0.2.77:0/", THRUM_SERVER(.serve = echo), &e), THRUM_E_CONNECT);
     assert_null(s);
     thrum_server *a = serve("ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo));

@@ -91,7 +91,7 @@ static void test_without_memory(void **state)
     assert_status(conn_init(&a, &fa.s, ss, count_destroy, NULL), THRUM_OK);
     mem_force_hook(&none);
     assert_null(settings_share());
-    thrum_status s = conn_client(&a, "ws://h/", 1, &e), t = conn_server(&a, 1, &e);
+    thrum_status s = conn_client(&a, "ws://h/", NO_MORE, 1, &e), t = conn_server(&a, 1, &e);
     mem_force_hook(NULL);
     assert_status(s, THRUM_E_MEMORY);
     assert_status(t, THRUM_E_MEMORY);
@@ -123,7 +123,7 @@ static void test_without_randomness(void **state)
     thrum_status s = THRUM_OK;
     /* What was drawn ahead is used up first; it is no more than some hundred keys. */
     for (int i = 0; i < 100000 && s == THRUM_OK; i++) {
-        s = conn_client(&a, "ws://h/", 1, &e);
+        s = conn_client(&a, "ws://h/", NO_MORE, 1, &e);
         thrum_proto_free(a.proto);
         a.proto = NULL;
     }

@@ -98,8 +98,13 @@ static inline void fake_free(struct stream *s)
 }
 static inline void fake_init(struct fake *f)
 {
-    static const struct stream_ops ops = {fake_read, fake_write,    fake_shut_out, fake_cut,
-                                          fake_fd,   fake_describe, fake_free};
+    static const struct stream_ops ops = {.read = fake_read,
+                                          .write = fake_write,
+                                          .shut_out = fake_shut_out,
+                                          .cut = fake_cut,
+                                          .fd = fake_fd,
+                                          .describe = fake_describe,
+                                          .free = fake_free};
     *f = (struct fake){.s = {.ops = &ops},
                        .in = malloc(FAKE_MAX),
                        .out = malloc(FAKE_MAX),
@@ -131,6 +136,8 @@ static inline void count_destroy(struct thrum_conn *c)
 
 static uint8_t scratch[64 * 1024];
 
+#define NO_MORE (&(const struct client_more){NULL, false})
+
 static inline void conn_on(struct thrum_conn *c, struct stream *s, const thrum_client_options *co,
                            const thrum_server_options *so)
 {
@@ -139,7 +146,8 @@ static inline void conn_on(struct thrum_conn *c, struct stream *s, const thrum_c
     assert_status(co ? settings_client(&ss->s, co, NULL) : settings_server(&ss->s, so, NULL), THRUM_OK);
     memset(c, 0, sizeof *c);
     assert_status(conn_init(c, s, ss, count_destroy, NULL), THRUM_OK);
-    assert_status(co ? conn_client(c, "ws://fake.test/x?y", 1, NULL) : conn_server(c, 1, NULL), THRUM_OK);
+    assert_status(co ? conn_client(c, "ws://fake.test/x?y", NO_MORE, 1, NULL) : conn_server(c, 1, NULL),
+                  THRUM_OK);
 }
 
 static inline void read_all(struct thrum_conn *c, int64_t now)

@@ -33,7 +33,7 @@ static struct thrum_conn *connect_on(int fd)
     struct shared_settings *ss = settings_share();
     if (!c || !ss || stream_socket(&s, fd) != 0 || settings_client(&ss->s, NULL, NULL) != THRUM_OK ||
         conn_init(c, s, ss, never_destroy, NULL) != THRUM_OK ||
-        conn_client(c, "ws://h/", clock_now(), NULL) != THRUM_OK)
+        conn_client(c, "ws://h/", &(const struct client_more){NULL, false}, clock_now(), NULL) != THRUM_OK)
         _exit(99);
     conn_list(c);
     lock_take(&c->lock);

@@ -2,8 +2,9 @@
  * writes one line "ready THREADS NANOSECONDS" to FD, and takes the way out; what becomes of it is judged from
  * outside (matrix.py).
  *
- * ROLE client: a connection to URL. ROLE server: a server at ws://127.0.0.1:0/ (its URL is the line "url ..."
- * before), whose peer is the driver. Includes what a user would include, nothing else. */
+ * ROLE client: a connection to URL; reconnect: a reconnecting client's. ROLE server: a server at URL (the one
+ * that it got is the line "url ..." before), whose peer is the driver; for wss:// CELL_CHAIN and CELL_KEY
+ * name its certificate. Includes what a user would include, nothing else. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,17 +12,39 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <thrum/reconnect.h>
 #include <thrum/server.h>
 #include <thrum/stats.h>
 #include <thrum/thrum.h>
+#include <thrum/tls.h>
 #include <time.h>
 #include <unistd.h>
 #include "../lib/rest.h"
+
+static volatile sig_atomic_t in_child;
+
+#if defined(__SANITIZE_ADDRESS__)
+/* What OpenSSL keeps for a thread that ends after OpenSSL's exit handler, or is its parent's in a child of
+ * fork, is freed by nobody, in every program. tests/net and tests/block look for leaks of TLS. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libcrypto.so\n";
+}
+__attribute__((visibility("default"))) const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
+/* Nor does a child free what was on the stack of a thread that it does not have. */
+__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
+#endif
 
 static const char *role, *maker, *user, *state, *way, *url;
 static int report;
 static thrum_conn *conn;
 static thrum_server *server;
+static thrum_reconnect *again;
 static pthread_t using_thread;
 static _Atomic int in_handler, come_back;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* for ThreadSanitizer: conn is handed over by it */
@@ -30,6 +53,21 @@ static int is(const char *a, const char *b)
 {
     return strcmp(a, b) == 0;
 }
+
+static int is_connecting(void) /* in a handshake that is never answered */
+{
+    return is(state, "connecting") || is(state, "asking");
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+int __lsan_is_turned_off(void)
+{
+    return in_child && is_connecting();
+}
+enum { SETTLE_MS = 300 };
+#else
+enum { SETTLE_MS = 30 };
+#endif
 
 _Noreturn static void broken(const char *what)
 {
@@ -70,7 +108,7 @@ static void make_client(void)
     thrum_switch interruptible = is(user, "main") ? THRUM_ON : THRUM_DEFAULT;
     if (thrum_connect(&conn, url, THRUM_CLIENT(.close_timeout = 60000, .interruptible = interruptible), &e) !=
             THRUM_OK &&
-        !is(state, "connecting"))
+        !is_connecting())
         broken(e.text);
 }
 
@@ -78,7 +116,11 @@ static void make_server(void)
 {
     thrum_error e;
     char line[160];
-    if (thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = handler), &e) != THRUM_OK)
+    const thrum_tls_options *tls =
+        THRUM_TLS(.cert_file = getenv("CELL_CHAIN"), .key_file = getenv("CELL_KEY"));
+    if (strncmp(url, "wss:", 4) != 0)
+        tls = NULL;
+    if (thrum_serve(&server, url, THRUM_SERVER(.serve = handler, .tls = tls), &e) != THRUM_OK)
         broken(e.text);
     int n = snprintf(line, sizeof line, "url %s\n", thrum_server_url(server));
     if (write(report, line, (size_t)n) != n)
@@ -87,12 +129,32 @@ static void make_server(void)
         nap(1);
 }
 
+/* A client that connects again: by now it connects, waits to connect again, or is open, as its peer lets it.
+ */
+static void make_again(void)
+{
+    thrum_error e;
+    if (thrum_reconnect_new(&again, url, THRUM_CLIENT(.open_timeout = 60000),
+                            THRUM_RECONNECT(.delay_first = 1000000, .delay_most = 1000000), &e) != THRUM_OK)
+        broken(e.text);
+    const thrum_phase wanted = is_connecting()        ? THRUM_PHASE_CONNECTING
+                               : is(state, "waiting") ? THRUM_PHASE_WAITING
+                                                      : THRUM_PHASE_OPEN;
+    while (thrum_reconnect_phase(again) != wanted) {
+        (void)!thrum_reconnect_wait(again, 0);
+        nap(1);
+    }
+    nap(SETTLE_MS);
+}
+
 static void *make(void *arg)
 {
     (void)arg;
     pthread_mutex_lock(&mutex);
     if (is(role, "server"))
         make_server();
+    else if (is(role, "reconnect"))
+        make_again();
     else
         make_client();
     pthread_mutex_unlock(&mutex);
@@ -105,7 +167,10 @@ static const char page[1 << 16]; /* zeros: what else stands in a frame is no pay
 static void use(void)
 {
     thrum_message m;
-    if (is(state, "connecting"))
+    if (is(role, "reconnect"))
+        while (thrum_reconnect_recv(again, &m, THRUM_FOREVER) == THRUM_OK)
+            thrum_message_release(&m);
+    else if (is_connecting())
         make(NULL);
     else if (is(state, "open"))
         (void)!thrum_send(conn, THRUM_BINARY, page, 1);
@@ -149,7 +214,7 @@ static void await_use(void)
             break;
         before = s.wire_out;
     }
-    nap(30);
+    nap(SETTLE_MS);
 }
 
 static void settle_in(void)
@@ -164,7 +229,7 @@ static void settle_in(void)
 static void situation(void)
 {
     pthread_t t;
-    if (is(state, "connecting")) {
+    if (is_connecting() && !is(role, "reconnect")) {
         settle_in();
         return;
     }
@@ -200,10 +265,21 @@ _Noreturn static void leave_by_pthread_exit(void)
 {
     /* A worker that is inside a call would keep the process: it is told to come back, as a program would. */
     come_back = 1;
-    if (is(user, "worker") && !is(state, "connecting") && !is_background())
+    if (is(user, "worker") && !is_connecting() && !is_background())
         thrum_cancel(conn);
     ready();
     pthread_exit(NULL);
+}
+
+/* Main's call is interruptible, and main returns. Again and again: a signal that comes just before the call's
+ * poll does not end it. */
+static _Atomic int returned;
+static void interrupt_main(void)
+{
+    while (!returned) {
+        pthread_kill(using_thread, SIGINT);
+        nap(20);
+    }
 }
 
 /* Where main is the one inside a call, another thread takes the way out. */
@@ -220,7 +296,7 @@ static void *leaver(void *arg)
     else if (is(way, "sigterm"))
         kill(getpid(), SIGTERM);
     else if (is(way, "sigint"))
-        pthread_kill(using_thread, SIGINT); /* main's call is interruptible, and main returns */
+        interrupt_main();
     else if (is(way, "cancel"))
         pthread_cancel(using_thread); /* then this thread is the last one */
     return arg;
@@ -230,12 +306,13 @@ static int use_in_main(void)
 {
     pthread_t t;
     using_thread = pthread_self();
-    if (!is(state, "connecting"))
+    if (!is_connecting())
         make(NULL);
     if (pthread_create(&t, NULL, leaver, NULL) != 0)
         broken("thread");
     pthread_detach(t);
     use();
+    returned = 1;
     while (
         !interrupted) /* the peer's answer to the goodbye has ended the call; the end is the other thread's */
         pause();
@@ -246,12 +323,13 @@ static int fork_and_end(int do_exec)
 {
     int status;
     pid_t pid = fork_at_rest();
+    in_child = pid == 0;
     if (pid == 0 && do_exec) {
         execl("/bin/true", "true", (char *)NULL);
         _exit(98);
     }
     if (pid == 0) {
-        if (!is(state, "connecting") && conn && thrum_send(conn, THRUM_TEXT, "x", 1) != THRUM_E_FORKED)
+        if (!is_connecting() && conn && thrum_send(conn, THRUM_TEXT, "x", 1) != THRUM_E_FORKED)
             _exit(97);
         exit(0);
     }

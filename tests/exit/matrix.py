@@ -14,9 +14,11 @@ import pathlib
 import re
 import select
 import socket
+import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -26,12 +28,12 @@ LIMIT_MS = 250 * FACTOR
 HANG_S = 10 * max(1, FACTOR / 2)
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-Cell = collections.namedtuple("Cell", "role maker user state way peer")
+Cell = collections.namedtuple("Cell", "role maker user state way peer scheme")
 STATUS = {"return": 5, "exit": 6, "worker-exit": 7, "pthread_exit": 0, "background": 0, "sigterm": -15, "sigint": 8,
           "quick_exit": 9, "fork": 0, "fork-exec": 0, "cancel": 10, "dlclose": 11}
 
 
-def cells():
+def plain_cells():
     """Every combination that makes sense. The rule for what is left out: where main is inside a call, only another thread
     can take a way out (exit, quick_exit, a signal, cancellation of main); `background` and `cancel` need a thread inside;
     `closed` has no user; a server is used by its own threads; a connection that is still connecting is made by the thread
@@ -41,30 +43,47 @@ def cells():
         for state in ("open", "closed"):
             for way in ways:
                 if way not in ("background", "cancel"):
-                    yield Cell("client", maker, "nobody", state, way, "raw")
+                    yield Cell("client", maker, "nobody", state, way, "raw", "ws")
         for state in ("in-recv", "in-send", "closing"):
             for way in ways:
-                yield Cell("client", maker, "worker", state, way, "raw")
+                yield Cell("client", maker, "worker", state, way, "raw", "ws")
         for user in ("main", "worker"):
             for way in ways:
                 if way not in ("background", "cancel"):
-                    yield Cell("client", maker, user, "open", way, "raw")
+                    yield Cell("client", maker, user, "open", way, "raw", "ws")
         for state in ("listening", "serving"):
             for way in ways:
                 if way not in ("background", "cancel"):
-                    yield Cell("server", maker, "nobody", state, way, "raw")
+                    yield Cell("server", maker, "nobody", state, way, "raw", "ws")
     for way in ways:
         if way != "pthread_exit":  # nothing could end the worker there but its open_timeout
-            yield Cell("client", "worker", "worker", "connecting", way, "raw")
+            yield Cell("client", "worker", "worker", "connecting", way, "raw", "ws")
     for state in ("connecting", "in-recv", "in-send", "closing"):
         for way in ("worker-exit", "sigterm", "sigint", "quick_exit", "cancel"):
-            yield Cell("client", "main", "main", state, way, "raw")
+            yield Cell("client", "main", "main", state, way, "raw", "ws")
     for way in ways:
         if way not in ("background", "cancel"):
-            yield Cell("client", "main", "nobody", "open", way, "websockets")
-        yield Cell("client", "main", "worker", "in-recv", way, "websockets")
-    yield Cell("client", "main", "nobody", "open", "dlclose", "raw")
-    yield Cell("client", "main", "nobody", "open", "dlclose", "websockets")
+            yield Cell("client", "main", "nobody", "open", way, "websockets", "ws")
+        yield Cell("client", "main", "worker", "in-recv", way, "websockets", "ws")
+    # A reconnecting client: its thread connects, waits, or has ended. With a worker inside its recv main cannot just leave.
+    for state in ("connecting", "waiting", "open"):
+        for way in ways:
+            if way not in ("background", "cancel"):
+                yield Cell("reconnect", "main", "nobody", state, way, "raw", "ws")
+            if way != "pthread_exit":
+                yield Cell("reconnect", "main", "worker", state, way, "raw", "ws")
+    yield Cell("client", "main", "nobody", "open", "dlclose", "raw", "ws")
+    yield Cell("client", "main", "nobody", "open", "dlclose", "websockets", "ws")
+
+
+def cells():
+    """All of them over TCP, and all again over TLS, where a connection can stand still in two handshakes: `connecting` is
+    TLS's that is never answered, `asking` is HTTP's."""
+    for cell in plain_cells():
+        yield cell
+        yield cell._replace(scheme="wss")
+        if cell.state == "connecting":
+            yield cell._replace(scheme="wss", state="asking")
 
 
 def status_of(cell):
@@ -73,7 +92,7 @@ def status_of(cell):
 
 def codes(cell):
     """What the peer may see. A goodbye is due where a handler of exit runs and the connection is open."""
-    if cell.state in ("connecting", "listening"):
+    if cell.state in ("connecting", "asking", "waiting", "listening"):
         return {None}
     if cell.state in ("closed", "closing"):
         return {1000}
@@ -156,24 +175,52 @@ def close_code(s, answer):
         return 1006
 
 
+class Certificates:
+    """An authority and a certificate of it for this machine, made by the openssl program."""
+
+    def __init__(self, place):
+        place = pathlib.Path(place)
+        self.authority, self.chain, self.key = (str(place / n) for n in ("authority.pem", "chain.pem", "key.pem"))
+        authority_key, request, names = (str(place / n) for n in ("authority-key.pem", "request.pem", "names"))
+        pathlib.Path(names).write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        self.openssl("req", "-x509", *ec, "-subj", "/CN=cell authority", "-days", "2", "-keyout", authority_key, "-out",
+                     self.authority)
+        self.openssl("req", *ec, "-subj", "/CN=cell", "-keyout", self.key, "-out", request)
+        self.openssl("x509", "-req", "-in", request, "-CA", self.authority, "-CAkey", authority_key, "-days", "2", "-extfile",
+                     names, "-out", self.chain, "-set_serial", "7")
+        self.serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.serving.load_cert_chain(self.chain, self.key)
+        self.asking = ssl.create_default_context(cafile=self.authority)
+        # A cell is found by what every program uses: the default trust store; its server by two variables of cell.c.
+        self.environment = {"SSL_CERT_FILE": self.authority, "CELL_CHAIN": self.chain, "CELL_KEY": self.key}
+
+    @staticmethod
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
 class Peer(threading.Thread):
     """The other side of one cell."""
 
-    def __init__(self, cell):
+    def __init__(self, cell, certificates):
         super().__init__(daemon=True)
         self.cell = cell
+        self.certificates = certificates
         self.code = None
         self.url = "-"
         self.ended = threading.Event()  # the cell's process is gone
         self.up = threading.Event()
         self.listener = None
-        if cell.role == "client":
+        if cell.role != "server":
             self.listener = socket.create_server(("127.0.0.1", 0))
-            self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/"
+            self.url = f"{cell.scheme}://127.0.0.1:{self.listener.getsockname()[1]}/"
 
     def run(self):
         try:
-            if self.cell.role == "client":
+            if self.cell.state == "waiting":
+                self.listener.close()  # every connect is refused
+            elif self.cell.role != "server":
                 self.serve()
             else:
                 self.connect()
@@ -182,8 +229,15 @@ class Peer(threading.Thread):
 
     def serve(self):
         s, _ = self.listener.accept()
+        if self.cell.state == "connecting":
+            self.ended.wait()
+            s.close()
+            return
+        if self.cell.scheme == "wss":
+            s = self.certificates.serving.wrap_socket(s, server_side=True)
         with s:
-            if self.cell.state == "connecting":
+            if self.cell.state == "asking":
+                read_head(s)
                 self.ended.wait()
                 return
             shake_as_server(s)
@@ -197,8 +251,11 @@ class Peer(threading.Thread):
         self.up.wait()
         if self.cell.state != "serving":
             return
-        host, port = re.match(r"ws://([^:/]+):(\d+)", self.url).groups()
-        with socket.create_connection((host, int(port))) as s:
+        host, port = re.match(r"wss?://([^:/]+):(\d+)", self.url).groups()
+        s = socket.create_connection((host, int(port)))
+        if self.cell.scheme == "wss":
+            s = self.certificates.asking.wrap_socket(s, server_hostname=host)
+        with s:
             shake_as_client(s)
             self.code = close_code(s, answer=False)
 
@@ -206,13 +263,13 @@ class Peer(threading.Thread):
 class WebsocketsPeer:
     """Python's `websockets` as the server."""
 
-    def __init__(self):
+    def __init__(self, cell, certificates):
         from websockets.sync.server import serve
 
         self.code = None
         self.done = threading.Event()
-        self.server = serve(self.handle, "127.0.0.1", 0)
-        self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}/"
+        self.server = serve(self.handle, "127.0.0.1", 0, ssl=certificates.serving if cell.scheme == "wss" else None)
+        self.url = f"{cell.scheme}://127.0.0.1:{self.server.socket.getsockname()[1]}/"
         self.ended = threading.Event()
         self.up = threading.Event()
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -242,17 +299,18 @@ def has_websockets():
     return True
 
 
-def run(cell, build):
-    peer = WebsocketsPeer() if cell.peer == "websockets" else Peer(cell)
+def run(cell, build, certificates):
+    peer = (WebsocketsPeer if cell.peer == "websockets" else Peer)(cell, certificates)
     peer.start()
     here, there = os.pipe()
     os.set_inheritable(there, True)
     programs = build / "tests" / "exit"
-    command = [programs / "cell", cell.role, cell.maker, cell.user, cell.state, cell.way, peer.url, str(there)]
+    command = [programs / "cell", cell.role, cell.maker, cell.user, cell.state, cell.way,
+               peer.url if cell.role != "server" else f"{cell.scheme}://127.0.0.1:0/", str(there)]
     if cell.way == "dlclose":
         command = [programs / "cell_dl", build / "libthrum.so", peer.url, str(there)]
     child = subprocess.Popen(command, close_fds=True, pass_fds=[there], stdout=subprocess.DEVNULL,
-                             stderr=subprocess.PIPE, text=True, errors="replace")
+                             env={**os.environ, **certificates.environment}, stderr=subprocess.PIPE, text=True, errors="replace")
     os.close(there)
     ready, threads, ended = None, None, True
     with os.fdopen(here) as lines:
@@ -297,7 +355,7 @@ def run(cell, build):
 def quick(cell):
     """About one in three, every way and every state among them."""
     return cell.peer == "websockets" or cell.maker == "main" and cell.state in ("in-recv", "in-send", "serving", "closing") \
-        or cell.state == "connecting"
+        or cell.state in ("connecting", "asking") or cell.role == "reconnect"
 
 
 def table(results):
@@ -308,9 +366,10 @@ def table(results):
         group[1] += bool(wrong)
         group[2] = max(group[2], ms) if ms == ms else group[2]
         group[3][cell.peer] += 1
-    print(f"{'way out':14}{'cells':>6}{'failed':>8}{'slowest ms':>12}{'with websockets':>17}")
+        group[3][cell.scheme] += 1
+    print(f"{'way out':14}{'cells':>6}{'failed':>8}{'slowest ms':>12}{'over TLS':>10}{'with websockets':>17}")
     for way, (n, failed, slowest, peers) in groups.items():
-        print(f"{way:14}{n:6}{failed:8}{slowest:12.1f}{peers['websockets']:17}")
+        print(f"{way:14}{n:6}{failed:8}{slowest:12.1f}{peers['wss']:10}{peers['websockets']:17}")
 
 
 def main():
@@ -329,8 +388,9 @@ def main():
         left_out = [c for c in todo if c.peer == "websockets"]
         todo = [c for c in todo if c.peer != "websockets"]
         print(f"no websockets for {sys.executable}: {len(left_out)} cells with it are left out")
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        results = list(pool.map(lambda c: run(c, options.build.resolve()), todo))
+    with tempfile.TemporaryDirectory() as place, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        certificates = Certificates(place)
+        results = list(pool.map(lambda c: run(c, options.build.resolve(), certificates), todo))
     table(results)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w") as out:

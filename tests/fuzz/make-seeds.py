@@ -158,6 +158,27 @@ def connections():
             yield "stream-cut-" + name, by_hand(0x42, data[:3]) + control(ping) + by_hand(0x80, data[3:])
 
 
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+DIGEST = (b'Digest realm="r", nonce="n", qop="auth,auth-int", algorithm=SHA-256, opaque="o", stale=true',
+          b'Digest realm="a\\"b", nonce="n"', b'Basic realm="r", charset="UTF-8", Bearer', b'NTLM abc==\nBasic realm=x')
+TRANSPORT = (  # by the first byte of transport_fuzz.c
+    (b"5\r\nhello\r\n0\r\n\r\nrest", b"A;x=\"y\"\r\n0123456789\r\n0\r\nX: y\r\n\r\n", b"ffffffffffffffff\r\n", b"5\nhello"),
+    (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 65535\r\nGET", b"PROXY TCP6 ::1 ::2 80 81\r\n", b"PROXY UNKNOWN what\r\n",
+     SIGNATURE + b"\x21\x11\0\x0c\1\2\3\4\5\6\7\x08\0\1\0\2GET", SIGNATURE + b"\x20\0\0\0", SIGNATURE + b"\x21\x21\0\x24" + bytes(36),
+     SIGNATURE + b"\x21\x31\0\xd8" + bytes(216), b"GET / HTTP/1.1\r\n"),
+    (b"/x", b"//other/y", b"https://example.com/z#f", b"../../a/./b?q", b"?q", b"", b"ftp://x", b"http:rel"),
+    DIGEST,
+    (b"socks5h://me:s%20x@[::1]:1080/", b"proxy:3128", b"http://", b"10.0.0.0/8", b"[2001:db8::]/32", b"192.0.2.1:443", b"[::1%lo]:80"))
+TUNNEL = (
+    (0, b"HTTP/1.1 200 OK\r\n\r\nserver first"), (0, b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nno way\nxx"),
+    (0, b"HTTP/1.1 502 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwhy?\r\n0\r\n\r\n"), (0, b"HTTP/1.0 403 No\r\n\r\n<html>"),
+    (1, b"HTTP/1.1 407 A\r\nProxy-Authenticate: " + DIGEST[0] + b"\r\nContent-Length: 2\r\n\r\nno" + b"HTTP/1.1 200 OK\r\n\r\nx"),
+    (1, b"HTTP/1.1 407 A\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\nHTTP/1.1 407 B\r\n\r\n"),
+    (2, b"\0\x5a\0\0\0\0\0\0rest"), (3, b"\0\x5a\1\xbb\1\2\3\4rest"), (3, b"\0\x5b\0\0\0\0\0\0"),
+    (4, b"\5\2\1\0\5\0\0\1\1\2\3\4\0\x50rest"), (4, b"\5\2\1\1"), (4, b"\5\xff"), (5, b"\5\0\5\0\0\3\3abc\0\x50rest"),
+    (5, b"\5\0\5\0\0\4" + bytes(18) + b"rest"), (5, b"\5\0\5\5\0\1" + bytes(6)))
+
+
 def write(folder, name, data):
     path = HERE / folder
     path.mkdir(parents=True, exist_ok=True)
@@ -184,3 +205,8 @@ for i, (name, data) in enumerate(connections()):
 write("connection", "raw-to-client", b"\x04\x24\0seed" + frame(1, b"hello", mask=False) + frame(1, STREAMS["hello"],
     mask=False, rsv=4))
 write("connection", "raw-to-server", b"\x05\x24\0seed" + frame(1, b"hello") + frame(1, STREAMS["hello"], rsv=4))
+for i, texts in enumerate(TRANSPORT):
+    for j, text in enumerate(texts):
+        write("transport", f"{i}-{j}", bytes([i]) + b"seed" + text)
+for i, (kind, text) in enumerate(TUNNEL):
+    write("tunnel", f"{i:02}", bytes([kind]) + b"seed" + text)

@@ -75,7 +75,7 @@ static thrum_status dial_names(const char *const *hosts, size_t n, int64_t deadl
     fake_names_set(hosts, n, 0);
     atomic_store(&tried.n, 0);
     sys.connect = fake_connect;
-    thrum_status r = dial(&s, &u, deadline, interruptible, &err);
+    thrum_status r = dial(&s, &u, &(struct dial_how){0}, &(struct limits){deadline, interruptible, -1}, &err);
     sys.connect = sys_real.connect;
     fake_names_end();
     return r;
@@ -115,7 +115,8 @@ static void each_family_connects(void **state)
             continue;
         assert_true(peer_listen(&p, all[i].family, 4));
         struct uri u = uri_tcp(all[i].host, p.port);
-        assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_OK);
+        assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                         THRUM_OK);
         exchange(&p);
         s->ops->describe(s, text, sizeof text);
         snprintf(expected, sizeof expected, all[i].family == AF_INET ? "127.0.0.1:%u" : "[::1]:%u",
@@ -137,7 +138,8 @@ static void a_unix_socket_connects(void **state)
     (void)state;
     assert_true(peer_listen(&p, AF_UNIX, 4));
     struct uri u = uri_unix(p.path);
-    assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_OK);
+    assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_OK);
     exchange(&p);
     s->ops->describe(s, text, sizeof text);
     snprintf(expected, sizeof expected, "unix:%s", p.path);
@@ -153,7 +155,8 @@ static void unix_failures_say_why(void **state)
     char path[200];
     struct uri u = uri_unix("/nonexistent/thrum");
     (void)state;
-    assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_E_CONNECT);
+    assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_E_CONNECT);
     assert_null(s);
     assert_int_equal(err.os_errno, ENOENT);
     assert_non_null(strstr(err.text, "unix:/nonexistent/thrum"));
@@ -161,11 +164,13 @@ static void unix_failures_say_why(void **state)
     path[0] = '/';
     path[108] = '\0';
     u = uri_unix(path);
-    assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_E_CONNECT);
+    assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_E_CONNECT);
     assert_non_null(strstr(err.text, "107"));
     path[107] = '\0'; /* fits, so it is looked for */
     u = uri_unix(path);
-    assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_E_CONNECT);
+    assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_E_CONNECT);
     assert_int_equal(err.os_errno, ENOENT);
     leaks_none(before);
 }
@@ -206,10 +211,13 @@ static void a_full_unix_queue_is_waited_for(void **state)
     assert_true(peer_listen(&p, AF_UNIX, 0));
     size_t n = fill(&p, c);
     struct uri u = uri_unix(p.path);
-    assert_int_equal(dial(&s, &u, clock_after(clock_now(), 30), false, &err), THRUM_E_TIMEOUT);
+    assert_int_equal(
+        dial(&s, &u, &(struct dial_how){0}, &(struct limits){clock_after(clock_now(), 30), false, -1}, &err),
+        THRUM_E_TIMEOUT);
     assert_non_null(strstr(err.text, "full"));
     assert_int_equal(pthread_create(&t, NULL, accept_twice, &p), 0);
-    assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_OK);
+    assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_OK);
     let_go();
     pthread_join(t, &ok);
     assert_non_null(ok);
@@ -228,7 +236,8 @@ static void refusal_names_host_and_port(void **state)
     assert_true(peer_listen(&p, AF_INET, 4));
     peer_close(&p);
     struct uri u = uri_tcp("127.0.0.1", p.port);
-    assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_E_CONNECT);
+    assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_E_CONNECT);
     assert_int_equal(err.status, THRUM_E_CONNECT);
     assert_int_equal(err.os_errno, ECONNREFUSED);
     snprintf(port, sizeof port, "127.0.0.1 port %u", (unsigned)p.port);
@@ -236,7 +245,8 @@ static void refusal_names_host_and_port(void **state)
     assert_non_null(strstr(err.text, "1 of 1"));
     u = uri_tcp("name.test", 1);
     fake_names_set(NULL, 0, EAI_NONAME);
-    assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_E_RESOLVE);
+    assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_E_RESOLVE);
     fake_names_end();
     leaks_none(before);
 }
@@ -399,7 +409,7 @@ static void *dial_on_thread(void *arg)
     fake_names_set(hosts, 2, 0);
     atomic_store(&tried.n, 0);
     sys.connect = fake_connect;
-    dial(&s, &u, soon(), false, &err);
+    dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err);
     return NULL;
 }
 
@@ -439,9 +449,11 @@ static void without_descriptors(void **state)
     struct uri u = uri_tcp("127.0.0.1", 1), local = uri_unix("/tmp/x");
     (void)state;
     sys.socket = no_socket;
-    assert_int_equal(dial(&s, &u, soon(), false, &err), THRUM_E_SYSTEM);
+    assert_int_equal(dial(&s, &u, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_E_SYSTEM);
     assert_int_equal(err.os_errno, EMFILE);
-    assert_int_equal(dial(&s, &local, soon(), false, &err), THRUM_E_SYSTEM);
+    assert_int_equal(dial(&s, &local, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &err),
+                     THRUM_E_SYSTEM);
     assert_int_equal(err.os_errno, EMFILE);
     sys = sys_real;
 }
@@ -450,7 +462,7 @@ static void dial_once(struct fault_report *r, void *arg)
 {
     thrum_error e = {0};
     struct stream *got = NULL;
-    thrum_status st = dial(&got, arg, soon(), false, &e);
+    thrum_status st = dial(&got, arg, &(struct dial_how){0}, &(struct limits){soon(), false, -1}, &e);
     fault_note(r, "dial", st, &e);
     fault_check(r, (st == THRUM_OK) == (got != NULL), "status and stream do not agree");
     if (got != NULL)

@@ -9,7 +9,7 @@ static thrum_error err;
 static thrum_status ask(const char *host, bool passive)
 {
     got_n = 99;
-    return resolve(got, &got_n, slice(host), 4000, passive, soon(), false, &err);
+    return resolve(got, &got_n, slice(host), 4000, passive, &(struct limits){soon(), false, -1}, &err);
 }
 
 static void is(size_t i, const char *expected)
@@ -54,9 +54,9 @@ static void what_cannot_be_a_host(void **state)
     assert_non_null(strstr(err.text, "empty"));
     assert_int_equal(ask("fe80::1%25nosuchif", false), THRUM_E_RESOLVE);
     assert_non_null(strstr(err.text, "interface"));
-    assert_int_equal(
-        resolve(got, &got_n, (thrum_slice){(const uint8_t *)"a\0b", 3}, 1, false, soon(), false, &err),
-        THRUM_E_RESOLVE);
+    assert_int_equal(resolve(got, &got_n, (thrum_slice){(const uint8_t *)"a\0b", 3}, 1, false,
+                             &(struct limits){soon(), false, -1}, &err),
+                     THRUM_E_RESOLVE);
     assert_non_null(strstr(err.text, "NUL"));
     memset(name, 'a', sizeof name);
     name[254] = '\0';
@@ -140,9 +140,9 @@ static void the_deadline_holds(void **state)
     (void)state;
     fake_names_set(hosts, 1, 0);
     fake_names.gated = true;
-    assert_int_equal(
-        resolve(got, &got_n, slice("slow.test"), 1, false, clock_after(clock_now(), 20), false, &err),
-        THRUM_E_TIMEOUT);
+    assert_int_equal(resolve(got, &got_n, slice("slow.test"), 1, false,
+                             &(struct limits){clock_after(clock_now(), 20), false, -1}, &err),
+                     THRUM_E_TIMEOUT);
     assert_non_null(strstr(err.text, "slow.test"));
     assert_int_equal(thread_library_count(), 1);
     sem_post(&fake_names.gate);
@@ -198,7 +198,8 @@ static void a_signal_ends_it_only_where_asked(void **state)
         fake_names.gated = true;
         atomic_store(&interrupts, 0);
         sys.poll = poll_interrupted;
-        assert_int_equal(resolve(got, &got_n, slice("name.test"), 1, false, soon(), interruptible, &err),
+        assert_int_equal(resolve(got, &got_n, slice("name.test"), 1, false,
+                                 &(struct limits){soon(), interruptible, -1}, &err),
                          interruptible ? THRUM_E_INTERRUPTED : THRUM_OK);
         sys = sys_real;
         fake_names_end();
@@ -234,7 +235,7 @@ static void resolve_once(struct fault_report *r, void *arg)
     struct address a[RESOLVE_MAX];
     size_t n = 0;
     (void)arg;
-    thrum_status s = resolve(a, &n, slice("name.test"), 80, false, soon(), false, &e);
+    thrum_status s = resolve(a, &n, slice("name.test"), 80, false, &(struct limits){soon(), false, -1}, &e);
     fault_note(r, "resolve", s, &e);
     fault_check(r, (s == THRUM_OK) == (n == 2), "addresses and status do not agree");
 }
