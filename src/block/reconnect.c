@@ -1,6 +1,7 @@
 /* reconnect.c: the calls of a reconnecting client. Whoever finds the connection ended starts the thread that
  * makes a new one; whoever needs one waits for the news. */
 #include "base/clock.h"
+#include "base/exit.h"
 #include "base/fork.h"
 #include "base/mem.h"
 #include "base/options.h"
@@ -221,7 +222,8 @@ static size_t told_here(const struct thrum_reconnect *r)
     return n;
 }
 
-/* From here on no callback begins, and none runs but those that this call is made from. */
+/* From here on no callback begins, and none runs but those that this call is made from. Once the program ends
+ * nobody is waited for: a thread that is in a callback may stand still for good (E12). */
 static void fall_silent(struct thrum_reconnect *r)
 {
     const size_t here = told_here(r);
@@ -230,7 +232,7 @@ static void fall_silent(struct thrum_reconnect *r)
     struct pollfd v = {.fd = fd, .events = POLLIN};
     lock_take(&r->lock);
     r->mute = true;
-    while (r->told > here) {
+    while (r->told > here && !atomic_load(&exit_begun)) {
         r->freer = fd >= 0 ? self : NULL;
         lock_give(&r->lock);
         if (fd >= 0) {
@@ -267,6 +269,17 @@ static void tell_dropped(struct thrum_reconnect *r, struct list *letters)
         }
         mem_free(l);
     }
+}
+
+void reconnect_drop(struct thrum_reconnect *r, struct letter *l)
+{
+    struct list one = LIST_INIT(one);
+    lock_take(&r->lock);
+    r->dropped_messages++;
+    r->dropped_bytes += l->n;
+    lock_give(&r->lock);
+    list_push(&one, &l->link);
+    tell_dropped(r, &one);
 }
 
 /* [held] */

@@ -51,6 +51,8 @@ void reconnect_set_phase(struct thrum_reconnect *r, thrum_phase p);
  * closes *left (may be NULL), a handle. */
 bool reconnect_end(struct thrum_reconnect *r, thrum_status end, const thrum_error *why, thrum_conn **left);
 void reconnect_tell(struct thrum_reconnect *r, thrum_phase p, const thrum_error *why, int64_t wait);
+/* A message out of the outbox that nobody will get. */
+void reconnect_drop(struct thrum_reconnect *r, struct letter *l);
 /* Every callback stands between these two. False: it is not to run. */
 struct telling {
     struct telling *up; /* the callback of this thread that it runs in */

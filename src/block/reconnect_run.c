@@ -127,6 +127,18 @@ static void publish(struct thrum_reconnect *r, thrum_conn *c)
     reconnect_tell(r, THRUM_PHASE_OPEN, NULL, 0);
 }
 
+/* For the next connection, if there is to be one. */
+static void keep_or_drop(struct thrum_reconnect *r, struct letter *l)
+{
+    lock_take(&r->lock);
+    const bool closed = r->phase == THRUM_PHASE_CLOSED;
+    if (!closed)
+        unsent_push_first(&r->unsent, l);
+    lock_give(&r->lock);
+    if (closed)
+        reconnect_drop(r, l);
+}
+
 /* Sends what waits, oldest first; once nothing does, the connection is everybody's. */
 static thrum_status deliver(struct thrum_reconnect *r, thrum_conn *c, thrum_error *why)
 {
@@ -135,7 +147,8 @@ static thrum_status deliver(struct thrum_reconnect *r, thrum_conn *c, thrum_erro
         struct letter *l = unsent_take(&r->unsent);
         if (r->phase == THRUM_PHASE_CLOSED) {
             lock_give(&r->lock);
-            mem_free(l);
+            if (l) /* none: closing has dropped them all */
+                reconnect_drop(r, l);
             return error_set(why, THRUM_E_CLOSED, "closed while it was connecting");
         }
         if (!l) {
@@ -146,9 +159,7 @@ static thrum_status deliver(struct thrum_reconnect *r, thrum_conn *c, thrum_erro
         thrum_status s = thrum_send(c, l->kind, l->data, l->n);
         if (s != THRUM_OK &&
             s != THRUM_E_UNFINISHED) { /* the kernel has not taken all of it: nobody got it */
-            lock_take(&r->lock);
-            unsent_push_first(&r->unsent, l);
-            lock_give(&r->lock);
+            keep_or_drop(r, l);
             thrum_conn_error(c, why);
             return why->status != THRUM_OK ? why->status : error_set(why, s, "%s", thrum_status_text(s));
         }

@@ -1,5 +1,6 @@
 /* reconnect_test.c: a client that connects again, against servers of ours that come and go, and against
  * scripted ones. */
+#include "base/exit.h"
 #include "block/reconnect_int.h"
 #include "block_test.h"
 #include "lib/certs.h"
@@ -545,6 +546,42 @@ static void test_free_waits_for_callbacks(void **state)
     assert_non_null(left);
 }
 
+/* The end of the program waits for no callback, not even where a handler of the user's frees the client. */
+static thrum_reconnect *freed_at_exit;
+static void free_at_exit(void)
+{
+    thrum_reconnect_free(freed_at_exit);
+}
+static void stuck_phase(thrum_phase p, const thrum_error *why, thrum_span wait, void *arg)
+{
+    (void)why, (void)wait, (void)arg;
+    atomic_store(&slow.entered, true);
+    while (p != THRUM_PHASE_CLOSED) /* that one is told by who frees it */
+        pause();
+}
+
+static void test_free_at_exit(void **state)
+{
+    int status;
+    (void)state;
+    assert_true(thread_library_settle(0, clock_after(clock_now(), PEER_MS)));
+    const pid_t pid = fork();
+    if (pid == 0) {
+        atomic_store(&slow.entered, false);
+        freed_at_exit = client_at(free_port(), THRUM_RECONNECT(QUICK, .on_phase = stuck_phase));
+        if (thrum_reconnect_wait(freed_at_exit, 0) != THRUM_E_TIMEOUT)
+            _exit(1);
+        await(atomic_load(&slow.entered));
+        if (atexit(free_at_exit) != 0 || exit_watch_again() != 0)
+            _exit(2);
+        /* The library's handler runs first, as in a program whose own is the older one. */
+        exit(7);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 /* From within one: it does not wait for itself. */
 static void free_phase(thrum_phase p, const thrum_error *why, thrum_span wait, void *arg)
 {
@@ -573,19 +610,13 @@ static void test_free_from_a_callback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_again),
-        cmocka_unit_test(test_hook),
-        cmocka_unit_test(test_outbox),
-        cmocka_unit_test(test_dropping),
-        cmocka_unit_test(test_final),
-        cmocka_unit_test(test_certificate_is_final),
-        cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_close_wins),
-        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_free_waits_for_callbacks),
-        cmocka_unit_test(test_free_from_a_callback),
+        cmocka_unit_test(test_again),        cmocka_unit_test(test_hook),
+        cmocka_unit_test(test_outbox),       cmocka_unit_test(test_dropping),
+        cmocka_unit_test(test_final),        cmocka_unit_test(test_certificate_is_final),
+        cmocka_unit_test(test_retry_after),  cmocka_unit_test(test_close_wins),
+        cmocka_unit_test(test_times),        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_fork),         cmocka_unit_test(test_free_waits_for_callbacks),
+        cmocka_unit_test(test_free_at_exit), cmocka_unit_test(test_free_from_a_callback),
     };
     return cmocka_run_group_tests(tests, NULL, all_threads_end);
 }
