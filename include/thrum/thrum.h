@@ -90,6 +90,10 @@ typedef struct thrum_client_options {
                                        * freed with thrum_response_free; NULL otherwise */
     thrum_switch tcp_keepalive;       /* SO_KEEPALIVE: default off, as pings do more */
     uint32_t spare;                   /* zero */
+    /* On a loop (thrum_open, thrum/loop.h) */
+    uint64_t send_low;   /* bytes waiting to be written at which on_drain is called: a quarter of send_high */
+    uint32_t when_full;  /* a thrum_full: at send_high bytes */
+    uint32_t spare_loop; /* zero */
 } thrum_client_options;
 #define THRUM_NO_REDIRECTS UINT32_MAX
 #define THRUM_CLIENT(...)  (&(const thrum_client_options){.size = sizeof(thrum_client_options), __VA_ARGS__})

@@ -20,6 +20,12 @@ int poller_new(struct poller **out)
     return e;
 }
 
+int poller_new_loop(struct poller **out, const char *name)
+{
+    (void)name;
+    return poller_new(out);
+}
+
 void poller_free(struct poller *p)
 {
     if (p != NULL)
