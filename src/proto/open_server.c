@@ -114,7 +114,7 @@ void server_head_done(thrum_proto *p)
         proto_fail(p, 0, THRUM_E_MEMORY, "no memory for the client's head");
         return;
     }
-    LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "< %s request from %s", p->request->method, p->peer);
+    LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "< %s request from %s", p->request->method, proto_peer(p));
     struct refusal r = judge_http(p);
     if (r.status) {
         refuse(p, r);

@@ -79,9 +79,9 @@ enum proto_borrow proto_settle(thrum_proto *p);
 enum { SHARED_BITS = 8 };
 struct shared {
     _Atomic(size_t) refs;
-    struct shared
-        *deflated[SHARED_BITS]; /* the same compressed, for windows of 8 to 15 bits, made when one is needed
-                                 * by the one thread that broadcasts; itself: that is no smaller */
+    /* The same compressed, for windows of 8 to 15 bits, made when one is needed; itself: that is no smaller
+     */
+    _Atomic(struct shared *) deflated[SHARED_BITS];
     thrum_kind kind;
     size_t payload; /* bytes of payload */
     size_t n;
