@@ -48,6 +48,7 @@ struct thrum_conn {
     void (*destroy)(struct thrum_conn *c); /* the front's: calls conn_done and frees the whole object */
 };
 
+thrum_id conn_next_id(void); /* never the same twice */
 /* Takes stream and one reference of settings, also on failure. The proto is made by conn_open_client or
  * _server. */
 thrum_status conn_init(struct thrum_conn *c, struct stream *stream, struct shared_settings *settings,

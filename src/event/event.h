@@ -69,9 +69,9 @@ struct thrum_loop {
     thrum_id timer_ids;
     struct list timers; /* thrum_loop_after */
     struct list listeners; /* struct home */
-    struct lconn *opening;   /* whose on_open runs, */
-    struct route_match *way; /* ... and what its target matched */
-    const thrum_request *asked; /* the request that is being decided, with the same match */
+    struct lconn *opening;      /* whose request is decided, or whose on_open runs, */
+    const thrum_request *asked; /* ... the request, */
+    char *params;               /* ... and what the path's parameters stand for; NULL: none */
     char text[LOOP_NAMES_MAX]; /* of thrum_conn_peer */
 };
 
@@ -92,7 +92,10 @@ struct home {
     _Atomic(size_t) open; /* connections that are */
     size_t conns;         /* all, shaking hands included */
     struct topics *topics; /* NULL: a client's */
-    struct home_accept *accept; /* listen.c's; NULL once it accepts no more */
+    struct home_accept *accept;     /* NULL once it accepts no more */
+    struct home_accept *was_accept; /* then */
+    bool draining, drained, over;
+    struct later deadline; /* of draining */
 };
 
 struct lconn {
@@ -198,7 +201,6 @@ void chunk_drop(struct lconn *c);
 extern const struct front loop_front;
 
 /* ---- listen.c ------------------------------------------------------------------------------------------------ */
-void accept_ready(struct home_accept *a, int which);
 void home_decide(struct lconn *c); /* its proto asks */
 
 /* ---- end.c: exit, fork, the last application thread ---------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "base/sys.h"
 #include "base/text.h"
 #include "event/gate.h"
+#include "event/listener.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -307,6 +308,7 @@ static void finish(struct lconn *c)
     say_closed(c);
     slot_give(l, c);
     c->home->conns--;
+    home_conn_gone(c->home);
     thrum_proto_free(c->proto);
     c->proto = NULL;
     parked_free(&c->parked);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "event/gate.h"
+#include "event/listener.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -95,11 +95,12 @@ static void opened(struct lconn *c)
     atomic_fetch_add(&c->home->open, 1);
     if (!w->on.on_open)
         return;
+    struct lconn *before = l->opening;
     l->opening = c;
     gate_out(l);
     w->on.on_open((thrum_conn *)(void *)c, w->arg);
     gate_in(l);
-    l->opening = NULL;
+    l->opening = before;
 }
 
 static bool next_event(struct lconn *c, thrum_event *e)
