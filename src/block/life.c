@@ -10,8 +10,9 @@ static int once_errno;
 
 static void start_once(void)
 {
+    static const struct registry_front front = {.forked = warden_forked};
     thread_on_end(warden_announce);
-    once_errno = registry_start(warden_forked);
+    once_errno = registry_start(&front);
 }
 
 thrum_status block_start(thrum_error *err)

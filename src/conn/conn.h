@@ -114,8 +114,19 @@ void *ask_user(const thrum_conn *c);
 
 /* ---- registry.c -----------------------------------------------------------------------------------------
  */
-/* Sets exit and fork handlers up, once. 0 or an errno. `forked` (of the front) runs in a child. */
-int registry_start(void (*forked)(void));
+/* Sets exit and fork handlers up, once, and takes note of a front (at most FRONTS_MAX, each once). 0 or an
+ * errno. Any thread. */
+enum { FRONTS_MAX = 4 };
+struct registry_front {
+    void (*forked)(void); /* NULL, or runs in a child of fork */
+    /* NULL, or at the end of the program: says goodbye to what is not in the registry. Waits for who is
+     * inside until `tries` at most, and writes until `writes`. */
+    void (*goodbye)(int64_t tries, int64_t writes);
+    /* NULL, or after that, again and again: reads what has come; true while a peer's answer is still to come.
+     */
+    bool (*lingers)(void);
+};
+int registry_start(const struct registry_front *f);
 void registry_add(struct thrum_conn *c);
 void registry_remove(struct thrum_conn *c);
 int registry_count(void); /* of connections that are listed */

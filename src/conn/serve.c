@@ -16,8 +16,8 @@ thrum_status serve_settings(struct shared_settings *ss, const thrum_server_optio
     return s;
 }
 
-thrum_status serve_listen(struct listener *l, const char *url, const struct shared_settings *ss, bool reuse_port,
-                          thrum_error *err)
+thrum_status serve_listen(struct listener *l, const char *url, const struct shared_settings *ss,
+                          bool reuse_port, thrum_error *err)
 {
     struct uri u;
     const char *why = NULL;
@@ -59,4 +59,3 @@ thrum_status serve_wrap(struct stream **stream, struct shared_settings *ss, thru
     struct stream *below = *stream;
     return stream_tls_server(stream, below, ss->tls, err);
 }
-

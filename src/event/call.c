@@ -1,5 +1,5 @@
-/* call.c: the calls of thrum.h on a loop's connection. They belong to the loop's thread and never wait; what they leave
- * to be written leaves when the turn ends, or with the call where no turn is under way. */
+/* call.c: the calls of thrum.h on a loop's connection. They belong to the loop's thread and never wait; what
+ * they leave to be written leaves when the turn ends, or with the call where no turn is under way. */
 #include "base/text.h"
 #include "event/gate.h"
 #include "net/tls.h"
@@ -34,8 +34,8 @@ static void leave(struct lconn *c)
     gate_out(l);
 }
 
-static thrum_status loop_send(thrum_conn *h, thrum_kind k, const thrum_slice *v, size_t n, thrum_switch compress,
-                              enum front_part part)
+static thrum_status loop_send(thrum_conn *h, thrum_kind k, const thrum_slice *v, size_t n,
+                              thrum_switch compress, enum front_part part)
 {
     struct lconn *c = of(h);
     thrum_status s = enter(c);
@@ -142,7 +142,8 @@ static thrum_conn *loop_ref(thrum_conn *h)
     return NULL;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------ */
+/* ---- asking
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void loop_error(const thrum_conn *h, thrum_error *err)
 {
@@ -282,7 +283,8 @@ const struct front loop_front = {
     .user = loop_user,
 };
 
-/* ---- flow -------------------------------------------------------------------------------------------------------- */
+/* ---- flow
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* A connection of another front is not for these. */
 static thrum_status enter_any(const thrum_conn *h)

@@ -1,10 +1,11 @@
-/* gate.h: who may touch what a loop has. Its own thread, while `place` says IN; and, once the program ends, the thread
- * that ends it, as soon as it has seen the gate shut and `place` OUT: from then on the loop's thread stays outside.
+/* gate.h: who may touch what a loop has. Its own thread, while `place` says IN; and, once the program ends,
+ * the thread that ends it, as soon as it has seen the gate shut and `place` OUT: from then on the loop's
+ * thread stays outside.
  *
- * The loop's thread passes the gate four times for each message, so it may not cost a locked instruction. It writes
- * `place` and reads `exit_begun`; the other side writes exit_begun and reads `place`: one of the two must see the other.
- * The barrier between write and read that this takes is made on the rare side for both, by membarrier(2); where that is
- * not to be had, gate_strict has the loop make its own. */
+ * The loop's thread passes the gate four times for each message, so it may not cost a locked instruction. It
+ * writes `place` and reads `exit_begun`; the other side writes exit_begun and reads `place`: one of the two
+ * must see the other. The barrier between write and read that this takes is made on the rare side for both,
+ * by membarrier(2); where that is not to be had, gate_strict has the loop make its own. */
 #ifndef EVENT_GATE_H
 #define EVENT_GATE_H
 
@@ -25,9 +26,9 @@ enum { GATE_OUT, GATE_IN };
 #endif
 
 extern _Atomic bool gate_strict;
-void gate_open(void);       /* once per process: finds out which */
-void gate_barrier(void);    /* the rare side's */
-void gate_i_end_the_program(void); /* the calling thread passes: the exit hook is running on it */
+void gate_open(void);                     /* once per process: finds out which */
+void gate_barrier(void);                  /* the rare side's */
+void gate_i_end_the_program(void);        /* the calling thread passes: the exit hook is running on it */
 void gate_stay_out(struct thrum_loop *l); /* does not return but on that thread */
 
 static inline void gate_in(struct thrum_loop *l)

@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "event/gate.h"
 #include "event/listener.h"
+#include "event/opening.h"
+#include "event/subscribe.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -24,7 +26,8 @@ const struct way *lconn_way(const struct lconn *c)
     return &c->home->ways[c->way];
 }
 
-/* ---- ids: a number that is never used twice, and the place in the loop's table --------------------------------- */
+/* ---- ids: a number that is never used twice, and the place in the loop's table
+ * --------------------------------- */
 
 /* A free place holds the number of the next one, marked by its low bit. */
 static struct lconn *free_mark(uint32_t next)
@@ -34,7 +37,8 @@ static struct lconn *free_mark(uint32_t next)
 
 static bool slots_grow(struct thrum_loop *l)
 {
-    uint32_t n = l->nslots + l->nslots / 4 + 64; /* little more than is used: it is memory of each connection */
+    uint32_t n =
+        l->nslots + l->nslots / 4 + 64; /* little more than is used: it is memory of each connection */
     struct lconn **v = n <= SLOT_MASK ? mem_resize(l->slots, n * sizeof(struct lconn *)) : NULL;
     if (!v)
         return false;
@@ -78,7 +82,8 @@ struct lconn *lconn_find(const struct thrum_loop *l, thrum_id id)
     return c && c->id == id && !c->ended ? c : NULL;
 }
 
-/* ---- birth ------------------------------------------------------------------------------------------------------ */
+/* ---- birth
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void close_descriptor(struct lconn *c)
 {
@@ -125,8 +130,8 @@ static thrum_host host_of(const struct lconn *c, const char *peer)
     return (thrum_host){
         .size = sizeof(thrum_host),
         .random = host_random,
-        .events = 1u << THRUM_EVENT_MESSAGE | 1u << THRUM_EVENT_OPEN | (on->on_ping ? 1u << THRUM_EVENT_PING : 0) |
-                  (on->on_pong ? 1u << THRUM_EVENT_PONG : 0),
+        .events = 1u << THRUM_EVENT_MESSAGE | 1u << THRUM_EVENT_OPEN |
+                  (on->on_ping ? 1u << THRUM_EVENT_PING : 0) | (on->on_pong ? 1u << THRUM_EVENT_PONG : 0),
         .id = c->id,
         .peer = peer,
     };
@@ -146,12 +151,13 @@ const char *lconn_peer(struct lconn *c)
     return l->text;
 }
 
-thrum_status lconn_make_proto(struct lconn *c, const char *url, thrum_error *err)
+thrum_status lconn_make_proto(struct lconn *c, const char *url, const struct client_more *more,
+                              thrum_error *err)
 {
     thrum_host h = host_of(c, lconn_peer(c));
     int64_t now = c->home->loop->now;
     const struct settings *s = lconn_settings(c);
-    return url ? proto_new_client_with(&c->proto, url, NULL, s, &h, now, err)
+    return url ? proto_new_client_with(&c->proto, url, more, s, &h, now, err)
                : proto_new_server(&c->proto, s, &h, true, now, err);
 }
 
@@ -176,15 +182,25 @@ static bool has_ended(const struct lconn *c)
     return c->out_of_memory || (c->proto && thrum_proto_state(c->proto) == THRUM_CLOSED);
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------------- */
+void lconn_undo(struct lconn *c)
+{
+    thrum_proto_free(c->proto);
+    slot_give(c->home->loop, c);
+    c->home->conns--;
+    home_unref(c->home);
+    mem_free(c);
+}
+
+/* ---- time
+ * ------------------------------------------------------------------------------------------------------- */
 
 static int64_t deadline_of(const struct lconn *c)
 {
     return c->proto ? thrum_proto_deadline(c->proto) : parked_deadline(&c->parked, lconn_settings(c));
 }
 
-/* The timer is moved only when it would come too late; one that comes early looks and is set again. So the way of a
- * message sets none. */
+/* The timer is moved only when it would come too late; one that comes early looks and is set again. So the
+ * way of a message sets none. */
 static void set_timer(struct lconn *c)
 {
     int64_t at = deadline_of(c);
@@ -202,7 +218,8 @@ void lconn_time(struct lconn *c)
     lconn_settle(c);
 }
 
-/* ---- the poller ------------------------------------------------------------------------------------------------- */
+/* ---- the poller
+ * ------------------------------------------------------------------------------------------------- */
 
 static unsigned wants(const struct lconn *c)
 {
@@ -247,7 +264,8 @@ static void watch(struct lconn *c)
         no_watch(c, e);
 }
 
-/* ---- after each event -------------------------------------------------------------------------------------------- */
+/* ---- after each event
+ * -------------------------------------------------------------------------------------------- */
 
 static void drained(struct lconn *c)
 {
@@ -319,8 +337,8 @@ static void finish(struct lconn *c)
         lconn_lay(c);
 }
 
-/* Writing has failed. The peer may have said why before it broke: what it sent is read to its end, and only if that says
- * nothing the write's error stands. */
+/* Writing has failed. The peer may have said why before it broke: what it sent is read to its end, and only
+ * if that says nothing the write's error stands. */
 static void last_words(struct lconn *c)
 {
     enum { READS = 64 };
@@ -381,7 +399,8 @@ void lconn_dirty(struct lconn *c)
     l->dirty_end = &c->next;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------------- */
+/* ---- the end
+ * ---------------------------------------------------------------------------------------------------- */
 
 void lconn_cut(struct lconn *c, thrum_status s, const char *text)
 {

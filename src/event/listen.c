@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include "conn/serve.h"
 #include "event/gate.h"
 #include "proto/reply_int.h"
@@ -63,7 +64,7 @@ static void greet(struct home *h, int fd)
     if (c) {
         atomic_fetch_add(&s->conns, 1);
         c->peer_later = s->settings->s.proxy_protocol;
-        if (lconn_make_proto(c, NULL, &err) == THRUM_OK) {
+        if (lconn_make_proto(c, NULL, NULL, &err) == THRUM_OK) {
             lconn_settle(c);
             return;
         }
@@ -77,7 +78,9 @@ static void arm_all(struct home_accept *a, bool on)
 {
     struct poller *p = a->home->loop->poller;
     for (int i = 0; i < a->net.n; i++) {
-        int e = on && a->home->loop->reads_itself ? poller_accept(p, a->net.fds[i], source_of(a, SOURCE_ACCEPT)) : ENOSYS;
+        int e = on && a->home->loop->reads_itself
+                    ? poller_accept(p, a->net.fds[i], source_of(a, SOURCE_ACCEPT))
+                    : ENOSYS;
         if (e == ENOSYS)
             e = poller_arm(p, a->net.fds[i], on ? POLLER_IN | POLLER_STAY : 0, source_of(a, SOURCE_ACCEPT));
         if (e)
@@ -119,7 +122,8 @@ static void accept_from(struct home_accept *a, int fd)
     }
 }
 
-/* The poller has met an error and accepts no more. The error is met once more here, where it is known what to do. */
+/* The poller has met an error and accepts no more. The error is met once more here, where it is known what to
+ * do. */
 static void accept_stopped(struct home_accept *a, int e)
 {
     for (int i = 0; a->home->accept == a && i < a->net.n && !a->paused; i++)
@@ -166,7 +170,8 @@ void accept_end(struct home *h)
     h->was_accept = a;
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * ----------------------------------------------------------------------------------------------------- */
 
 static thrum_status plain(struct decision *d, int status)
 {

@@ -1,5 +1,5 @@
-/* listener.c: a listener's life: on one loop of the user's, or on loops and threads of its own; draining; the end. What
- * concerns a home is done on its loop's thread, by letter. */
+/* listener.c: a listener's life: on one loop of the user's, or on loops and threads of its own; draining; the
+ * end. What concerns a home is done on its loop's thread, by letter. */
 #include "event/listener.h"
 
 #include "base/clock.h"
@@ -67,7 +67,8 @@ void listener_unref(struct thrum_listener *s)
         destroy(s);
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------------ */
+/* ---- options
+ * ------------------------------------------------------------------------------------------------------ */
 
 static thrum_status read_handlers(struct way *w, const thrum_handlers *h, thrum_error *err)
 {
@@ -116,9 +117,11 @@ static thrum_status read_options(struct thrum_listener *s, const thrum_server_op
     if (st != THRUM_OK)
         return st;
     if (o.serve || !o.handlers == !o.routes)
-        return error_set(err, THRUM_E_ARGUMENT,
-                         o.serve ? ".serve is a thread for each connection: on loops, .handlers or .routes say what is done"
-                                 : "one of .handlers and .routes says what is done: set it");
+        return error_set(
+            err, THRUM_E_ARGUMENT,
+            o.serve
+                ? ".serve is a thread for each connection: on loops, .handlers or .routes say what is done"
+                : "one of .handlers and .routes says what is done: set it");
     if (o.routes && o.on_request)
         return error_set(err, THRUM_E_ARGUMENT, ".on_request is set beside .routes: each route has its own");
     struct settings *set = &s->settings->s;
@@ -129,7 +132,8 @@ static thrum_status read_options(struct thrum_listener *s, const thrum_server_op
     return read_ways(s, &o, err);
 }
 
-/* ---- birth -------------------------------------------------------------------------------------------------------- */
+/* ---- birth
+ * -------------------------------------------------------------------------------------------------------- */
 
 static thrum_status make_listener(struct thrum_listener **out, size_t n, bool owns, thrum_error *err)
 {
@@ -149,12 +153,14 @@ static thrum_status make_listener(struct thrum_listener **out, size_t n, bool ow
         return error_set(err, THRUM_E_MEMORY, "no memory for a listener");
     s->done = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->gone = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return s->done < 0 || s->gone < 0 ? error_os(err, THRUM_E_SYSTEM, errno, "no descriptor for a listener's bell")
-                                      : THRUM_OK;
+    return s->done < 0 || s->gone < 0
+               ? error_os(err, THRUM_E_SYSTEM, errno, "no descriptor for a listener's bell")
+               : THRUM_OK;
 }
 
 /* One more home, on this loop, with a socket that is open. Takes the socket, also on failure. */
-static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, struct listener *net, thrum_error *err)
+static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, struct listener *net,
+                             thrum_error *err)
 {
     struct home *h = mem_zalloc(sizeof *h);
     struct home_accept *a = mem_zalloc(sizeof *a);
@@ -167,7 +173,13 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
     }
     a->home = h;
     a->net = *net;
-    *h = (struct home){.loop = l, .listener = s, .settings = s->settings, .ways = s->ways, .refs = 1, .topics = t, .accept = a};
+    *h = (struct home){.loop = l,
+                       .listener = s,
+                       .settings = s->settings,
+                       .ways = s->ways,
+                       .refs = 1,
+                       .topics = t,
+                       .accept = a};
     atomic_fetch_add(&s->settings->refs, 1);
     list_push(&l->listeners, &h->link);
     s->loops[s->nhomes] = l;
@@ -177,8 +189,8 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
     return THRUM_OK;
 }
 
-static thrum_status open_first(struct thrum_listener *s, struct listener *net, const char *url, const int *fds,
-                               bool share, thrum_error *err)
+static thrum_status open_first(struct thrum_listener *s, struct listener *net, const char *url,
+                               const int *fds, bool share, thrum_error *err)
 {
     memset(net, 0, sizeof *net);
     net->spare = -1;
@@ -238,7 +250,8 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
     return st;
 }
 
-/* ---- loops of its own --------------------------------------------------------------------------------------------- */
+/* ---- loops of its own
+ * --------------------------------------------------------------------------------------------- */
 
 static void drive_main(void *arg)
 {
@@ -263,7 +276,8 @@ static thrum_status start_thread(struct home *h, thrum_error *err)
     return error_os(err, THRUM_E_SYSTEM, e, "no thread for a loop");
 }
 
-static thrum_status add_loop(struct thrum_listener *s, const char *url, const int *fds, unsigned n, thrum_error *err)
+static thrum_status add_loop(struct thrum_listener *s, const char *url, const int *fds, unsigned n,
+                             thrum_error *err)
 {
     struct thrum_loop *l = NULL;
     struct listener net = {.spare = -1};
@@ -289,7 +303,6 @@ static unsigned processors(void)
     return n < 1 ? 1 : (unsigned)n;
 }
 
-
 /* A thread looks for this when it has been woken. */
 static void stop_loop(struct thrum_loop *l)
 {
@@ -306,8 +319,8 @@ static void undo_loops(struct thrum_listener *s, size_t started)
             loop_destroy(s->loops[i]);
 }
 
-thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url, const thrum_server_options *o,
-                               thrum_error *err)
+thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url,
+                               const thrum_server_options *o, thrum_error *err)
 {
     thrum_error none;
     struct thrum_listener *s = NULL;
@@ -317,7 +330,9 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     memset(err, 0, sizeof *err);
     n = n ? n : processors();
     if (!out || n > LOOPS_MAX)
-        return error_set(err, THRUM_E_ARGUMENT, out ? "that are over 1,024 loops" : "there is no place for the listener: out is NULL");
+        return error_set(err, THRUM_E_ARGUMENT,
+                         out ? "that are over 1,024 loops"
+                             : "there is no place for the listener: out is NULL");
     *out = NULL;
     int cancel = cancel_off();
     thrum_status st = event_start(err);
@@ -341,7 +356,8 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     return st;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------- */
+/* ---- asking
+ * ------------------------------------------------------------------------------------------------------- */
 
 uint16_t thrum_listener_port(const thrum_listener *s)
 {
@@ -420,7 +436,8 @@ const int *thrum_passed_fds(void)
     return fds;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------ */
+/* ---- the end
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* One home has nothing left. The last one tells whoever waits. */
 static void home_done(struct home *h)
@@ -549,7 +566,8 @@ void home_unref(struct home *h)
         listener_unref(s);
 }
 
-/* ---- letters to each home ----------------------------------------------------------------------------------------- */
+/* ---- letters to each home
+ * ----------------------------------------------------------------------------------------- */
 
 struct to_home {
     struct letter letter; /* first */

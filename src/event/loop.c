@@ -1,5 +1,6 @@
-/* loop.c: a loop's life and its turns. A turn: what the poller has, letters of other threads, timers; then all that has
- * to leave leaves, and what has ended is freed. Callbacks of the user's run inside a turn and never one in another. */
+/* loop.c: a loop's life and its turns. A turn: what the poller has, letters of other threads, timers; then
+ * all that has to leave leaves, and what has ended is freed. Callbacks of the user's run inside a turn and
+ * never one in another. */
 #include "base/clock.h"
 #include "base/fork.h"
 #include "base/log.h"
@@ -7,6 +8,7 @@
 #include "base/text.h"
 #include "event/gate.h"
 #include "event/listener.h"
+#include "event/opening.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,8 @@ thrum_status loop_mine(const struct thrum_loop *l)
 {
     if (!l)
         return THRUM_E_ARGUMENT;
-    return l->generation == atomic_load_explicit(&fork_generation, memory_order_relaxed) ? THRUM_OK : THRUM_E_FORKED;
+    return l->generation == atomic_load_explicit(&fork_generation, memory_order_relaxed) ? THRUM_OK
+                                                                                         : THRUM_E_FORKED;
 }
 
 bool loop_is_here(const struct thrum_loop *l)
@@ -29,9 +32,10 @@ bool loop_is_here(const struct thrum_loop *l)
     return atomic_load_explicit(&l->owner, memory_order_relaxed) == pthread_self();
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------- */
 
-static void free_parts(struct thrum_loop *l)
+void loop_free_parts(struct thrum_loop *l)
 {
     chunks_free(l);
     poller_free(l->poller);
@@ -51,8 +55,9 @@ static thrum_status set_up(struct thrum_loop *l, thrum_error *err)
         return error_set(err, THRUM_E_MEMORY, "no memory for a loop");
     e = poller_new_loop(&l->poller, NULL);
     if (e == EINVAL || e == ENOSYS)
-        return error_set(err, THRUM_E_ARGUMENT, "THRUM_BACKEND is \"%.40s\": it may be uring, epoll or poll%s",
-                         getenv("THRUM_BACKEND"), e == ENOSYS ? ", and this system has not got that one" : "");
+        return error_set(
+            err, THRUM_E_ARGUMENT, "THRUM_BACKEND is \"%.40s\": it may be uring, epoll or poll%s",
+            getenv("THRUM_BACKEND"), e == ENOSYS ? ", and this system has not got that one" : "");
     return e == ENOMEM ? error_set(err, THRUM_E_MEMORY, "no memory for a loop")
            : e         ? error_os(err, THRUM_E_SYSTEM, e, "the system gives nothing to wait with")
                        : THRUM_OK;
@@ -76,10 +81,11 @@ thrum_status loop_make(struct thrum_loop **out, bool of_listener, thrum_error *e
     wheel_init(&l->others, l->now);
     list_init(&l->box);
     list_init(&l->timers);
+    list_init(&l->jobs);
     list_init(&l->listeners);
     s = set_up(l, err);
     if (s != THRUM_OK) {
-        free_parts(l);
+        loop_free_parts(l);
         return s;
     }
     end_list(l);
@@ -99,7 +105,8 @@ thrum_status thrum_loop_new(thrum_loop **out, thrum_error *err)
     return loop_make(out, false, err);
 }
 
-/* ---- a turn -------------------------------------------------------------------------------------------------- */
+/* ---- a turn
+ * -------------------------------------------------------------------------------------------------- */
 
 static void conn_event(struct lconn *c, const struct poller_event *e)
 {
@@ -139,7 +146,8 @@ static void run_timers(struct thrum_loop *l)
     }
 }
 
-/* What is made dirty while this runs is looked at, too; each at its own pace: who dirties itself again comes last. */
+/* What is made dirty while this runs is looked at, too; each at its own pace: who dirties itself again comes
+ * last. */
 static void settle_dirty(struct thrum_loop *l)
 {
     while (l->dirty) {
@@ -295,7 +303,8 @@ const char *thrum_loop_backend(const thrum_loop *l)
     return l ? poller_name(l->poller) : "";
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------- */
+/* ---- the end
+ * ------------------------------------------------------------------------------------------------- */
 
 void loop_destroy(struct thrum_loop *l)
 {
@@ -313,7 +322,7 @@ void loop_destroy(struct thrum_loop *l)
     timers_free(l);
     end_unlist(l);
     gate_out(l);
-    free_parts(l);
+    loop_free_parts(l);
 }
 
 thrum_status thrum_loop_free(thrum_loop *l)

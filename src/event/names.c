@@ -1,4 +1,5 @@
-/* names.c: what of the opening handshake is kept for as long as the connection: as little as can be, in one piece. */
+/* names.c: what of the opening handshake is kept for as long as the connection: as little as can be, in one
+ * piece. */
 #include "base/mem.h"
 #include "event/event.h"
 #include <string.h>
@@ -24,7 +25,8 @@ thrum_status names_keep(struct lconn *c)
 {
     const thrum_proto *p = c->proto;
     const struct settings *s = lconn_settings(c);
-    const char *target = thrum_proto_target(p), *sub = thrum_proto_subprotocol(p), *ext = thrum_proto_extensions(p);
+    const char *target = thrum_proto_target(p), *sub = thrum_proto_subprotocol(p),
+               *ext = thrum_proto_extensions(p);
     const char *peer = s->forwarded_for || s->proxy_protocol ? proto_peer(p) : NULL;
     if (target && strcmp(target, "/") == 0)
         target = NULL;

@@ -1,4 +1,5 @@
-/* post.c: what other threads want of a loop, in the order in which it came. A letter is opened on the loop's thread. */
+/* post.c: what other threads want of a loop, in the order in which it came. A letter is opened on the loop's
+ * thread. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "event/gate.h"
@@ -99,7 +100,8 @@ thrum_status thrum_post(thrum_loop *l, thrum_id to, void (*fn)(thrum_conn *c, vo
     return s;
 }
 
-/* ---- timers of the user's ------------------------------------------------------------------------------------ */
+/* ---- timers of the user's
+ * ------------------------------------------------------------------------------------ */
 
 struct user_timer {
     struct later later; /* first */

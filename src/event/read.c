@@ -1,6 +1,6 @@
-/* read.c: bytes to callbacks. A connection at rest needs no proto for whole messages: they are unmasked where they lie,
- * in the loop's one receive buffer, and shown to the callback there. What is left over, or is not so simple, goes to a
- * proto, frame by frame, and once that rests it goes on without. */
+/* read.c: bytes to callbacks. A connection at rest needs no proto for whole messages: they are unmasked where
+ * they lie, in the loop's one receive buffer, and shown to the callback there. What is left over, or is not
+ * so simple, goes to a proto, frame by frame, and once that rests it goes on without. */
 #include "base/sys.h"
 #include "event/gate.h"
 #include "proto/quick.h"
@@ -9,7 +9,8 @@
 enum { STREAM_READS = 32 /* of a stream that hands out little at a time, before others have their turn */ };
 
 /* [callbacks] The byte behind a message is borrowed for a NUL. */
-static void give(struct lconn *c, const thrum_message *m, void (*fn)(thrum_conn *, const thrum_message *, void *))
+static void give(struct lconn *c, const thrum_message *m,
+                 void (*fn)(thrum_conn *, const thrum_message *, void *))
 {
     struct thrum_loop *l = c->home->loop;
     if (!fn)
@@ -81,7 +82,8 @@ void lconn_took(struct lconn *c, uint8_t *d, size_t n)
     c->busy = was;
 }
 
-/* ---- events ----------------------------------------------------------------------------------------------------- */
+/* ---- events
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void opened(struct lconn *c)
 {
@@ -135,7 +137,8 @@ void lconn_events(struct lconn *c)
     throw_away(c);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ---------------------------------------------------------------------------------------------------- */
 
 void lconn_in_ended(struct lconn *c, int os_errno)
 {
@@ -202,8 +205,9 @@ static ssize_t read_some(struct lconn *c)
     return got;
 }
 
-/* A socket is asked once for each event: the poller tells when there is more. A stream may hold bytes of which no
- * poller knows, so it is asked until it has none; who still has some comes again in the same turn, behind others. */
+/* A socket is asked once for each event: the poller tells when there is more. A stream may hold bytes of
+ * which no poller knows, so it is asked until it has none; who still has some comes again in the same turn,
+ * behind others. */
 void lconn_readable(struct lconn *c)
 {
     for (int i = 0; i < STREAM_READS; i++) {

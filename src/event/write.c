@@ -1,6 +1,6 @@
-/* write.c: messages to the wire. What a connection sends during a turn is put together in a chunk and leaves in one
- * system call, at the end of its own event or of the turn; a large payload leaves at once, from where it is. Only what
- * the kernel does not take goes to a proto's outbox. */
+/* write.c: messages to the wire. What a connection sends during a turn is put together in a chunk and leaves
+ * in one system call, at the end of its own event or of the turn; a large payload leaves at once, from where
+ * it is. Only what the kernel does not take goes to a proto's outbox. */
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/sys.h"
@@ -18,7 +18,8 @@ size_t lconn_pending(const struct lconn *c)
     return (c->proto ? proto_pending(c->proto) : 0) + (c->out ? c->out->n : 0);
 }
 
-/* ---- chunks ----------------------------------------------------------------------------------------------------- */
+/* ---- chunks
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void chunk_give(struct thrum_loop *l, struct chunk *k)
 {
@@ -66,7 +67,8 @@ void chunks_free(struct thrum_loop *l)
     }
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ---------------------------------------------------------------------------------------------------- */
 
 static ssize_t write_once(struct lconn *c, struct iovec *v, int n)
 {
@@ -75,13 +77,14 @@ static ssize_t write_once(struct lconn *c, struct iovec *v, int n)
     ssize_t r;
     struct msghdr m = {.msg_iov = v, .msg_iovlen = (size_t)n};
     do
-        r = n == 1 ? sys.send(c->fd, v->iov_base, v->iov_len, SEND_FLAGS) : sys.sendmsg(c->fd, &m, SEND_FLAGS);
+        r = n == 1 ? sys.send(c->fd, v->iov_base, v->iov_len, SEND_FLAGS)
+                   : sys.sendmsg(c->fd, &m, SEND_FLAGS);
     while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : r;
 }
 
-/* How much was taken; 0 also where nothing can be written any more: why it ended is first looked for in what the peer
- * has sent, so that the end comes by the next read. */
+/* How much was taken; 0 also where nothing can be written any more: why it ended is first looked for in what
+ * the peer has sent, so that the end comes by the next read. */
 static size_t write_some(struct lconn *c, struct iovec *v, int n)
 {
     ssize_t put = write_once(c, v, n);
@@ -115,7 +118,8 @@ static bool flush_chunk(struct lconn *c)
     if (put < k->n && !c->broken) {
         thrum_proto *p = lconn_proto(c);
         if (p && proto_put_first(p, k->b + put, k->n - put) != THRUM_OK)
-            proto_cut(p, THRUM_E_MEMORY, 0, "no memory for what could not be written yet", c->home->loop->now);
+            proto_cut(p, THRUM_E_MEMORY, 0, "no memory for what could not be written yet",
+                      c->home->loop->now);
     }
     bool whole = put == k->n;
     chunk_give(c->home->loop, k);
@@ -167,7 +171,8 @@ void lconn_write(struct lconn *c)
     }
 }
 
-/* ---- sending ---------------------------------------------------------------------------------------------------- */
+/* ---- sending
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* Is there room for n bytes more? What there is to do where there is not is the user's choice; OK: go on. */
 static thrum_status make_room(struct lconn *c, size_t n)
@@ -242,8 +247,8 @@ static void count_sent(struct lconn *c, size_t payload)
     c->parked.told = c->home->loop->now;
 }
 
-/* Room for n bytes behind what the chunk has; NULL: the kernel took not all of it (then there is a proto), or no
- * memory. */
+/* Room for n bytes behind what the chunk has; NULL: the kernel took not all of it (then there is a proto), or
+ * no memory. */
 static uint8_t *chunk_room(struct lconn *c, size_t n)
 {
     if (c->out && c->out->n + n > CHUNK_ROOM && !flush_chunk(c))
@@ -255,7 +260,8 @@ static uint8_t *chunk_room(struct lconn *c, size_t n)
     return at;
 }
 
-/* What of head and payload has not been taken goes to a proto. E_MEMORY: then the frame is torn, and the end. */
+/* What of head and payload has not been taken goes to a proto. E_MEMORY: then the frame is torn, and the end.
+ */
 static thrum_status keep_rest(struct lconn *c, const uint8_t *head, size_t hn, const thrum_slice *v, size_t n,
                               size_t done, size_t all)
 {
@@ -273,8 +279,8 @@ static thrum_status keep_rest(struct lconn *c, const uint8_t *head, size_t hn, c
     return s;
 }
 
-static thrum_status send_large(struct lconn *c, const uint8_t *head, size_t hn, const thrum_slice *v, size_t n,
-                               size_t total)
+static thrum_status send_large(struct lconn *c, const uint8_t *head, size_t hn, const thrum_slice *v,
+                               size_t n, size_t total)
 {
     struct iovec io[SLICES] = {{(void *)(uintptr_t)head, hn}};
     for (size_t i = 0; i < n; i++)
@@ -335,8 +341,8 @@ static thrum_status send_lent(struct lconn *c, thrum_kind k, const thrum_slice *
     return s;
 }
 
-static thrum_status send_slowly(struct lconn *c, thrum_kind k, const thrum_slice *v, size_t n, size_t total, bool last,
-                                thrum_switch compress)
+static thrum_status send_slowly(struct lconn *c, thrum_kind k, const thrum_slice *v, size_t n, size_t total,
+                                bool last, thrum_switch compress)
 {
     if (!lconn_proto(c))
         return THRUM_E_MEMORY;
@@ -374,7 +380,8 @@ thrum_status lconn_send(struct lconn *c, thrum_kind k, const thrum_slice *v, siz
     return s;
 }
 
-/* ---- publishing --------------------------------------------------------------------------------------------------- */
+/* ---- publishing
+ * --------------------------------------------------------------------------------------------------- */
 
 static thrum_status send_form(struct lconn *c, struct shared *s, struct shared *form)
 {

@@ -11,6 +11,7 @@
 #include "net/resolve.h"
 #include "net/socket_int.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -360,7 +361,8 @@ void listen_no_delay(const struct listener *l)
 {
     const int on = 1;
     for (int i = 0; i < l->n; i++)
-        (void)sys.setsockopt(l->fds[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a Unix socket */
+        (void)sys.setsockopt(l->fds[i], IPPROTO_TCP, TCP_NODELAY, &on,
+                             sizeof on); /* fails on a Unix socket */
 }
 
 static int given_flags(int fd)
@@ -403,7 +405,8 @@ thrum_status listen_given(struct listener *l, const int *fds, bool tls, thrum_er
             return error_set(err, THRUM_E_ARGUMENT, ".fds has over %d descriptors: is -1 at its end?",
                              (int)(sizeof l->fds / sizeof l->fds[0]));
         if (e)
-            s = error_os(err, THRUM_E_ARGUMENT, e, "descriptor %d of .fds is no socket that listens", fds[l->n]);
+            s = error_os(err, THRUM_E_ARGUMENT, e, "descriptor %d of .fds is no socket that listens",
+                         fds[l->n]);
         l->fds[l->n] = fds[l->n];
     }
     if (s == THRUM_OK && l->n == 0)
@@ -448,7 +451,8 @@ thrum_status listen_again(struct listener *l, const struct listener *first, int 
         int fd = listen_beside(first->fds[i], backlog > 0 ? backlog : SOMAXCONN);
         l->fds[i] = fd >= 0 ? fd : sys.dup(first->fds[i]);
         if (l->fds[i] < 0 || l->spare < 0)
-            return error_os(err, THRUM_E_SYSTEM, errno, "no descriptor to listen on %s with one more loop", l->url);
+            return error_os(err, THRUM_E_SYSTEM, errno, "no descriptor to listen on %s with one more loop",
+                            l->url);
         l->n++;
     }
     return THRUM_OK;

@@ -186,6 +186,15 @@ int stream_socket(struct stream **out, int fd)
     return r;
 }
 
+int socket_unwrap(struct stream *s)
+{
+    if (s->ops != &socket_ops)
+        return -1;
+    int fd = of(s)->fd;
+    mem_free(of(s));
+    return fd;
+}
+
 void socket_peer(int fd, char *out, size_t cap)
 {
     struct address a;

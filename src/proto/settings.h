@@ -36,7 +36,7 @@ struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT6
     char *server_name;
     uint64_t max_conns, backlog, stack_size;
     bool reuse_port, unlink_socket;
-    bool routed; /* requests of any kind are asked about, by path */
+    bool routed;            /* requests of any kind are asked about, by path */
     char **users, **tokens; /* NULL: nobody is asked who he is */
     char *realm;
     struct cidr *trusted; /* proxies before us */
