@@ -1,5 +1,6 @@
-/* set.h: a set of pointers, by a hash table of 11 to 43 bytes for each, or none at all while there is one
- * only. Adding, removing and asking cost the same however many there are. */
+/* set.h: a set of pointers, by a hash table of 11 to 21 bytes for each (up to 64 once most have been
+ * removed), or none at all while there is one only. Adding, removing and asking cost the same however many
+ * there are. */
 #ifndef BASE_SET_H
 #define BASE_SET_H
 

@@ -250,14 +250,14 @@ static void tell(struct topics *t, struct topic *topic, struct teller *by)
 {
     uint32_t moves = topic->members.moves;
     t->at = topic;
-    for (uint32_t i = 0; t->at && i < set_places(&topic->members); i++) {
+    for (uint32_t i = 0; t->at == topic && i < set_places(&topic->members); i++) {
         struct topic_member *m = set_at(&topic->members, i);
         if (!m || m->told == t->number)
             continue;
         m->told = t->number;
         by->told++;
         by->fn(m->owner, by->arg);
-        if (t->at && topic->members.moves != moves) {
+        if (t->at == topic && topic->members.moves != moves) {
             moves = topic->members.moves;
             i = UINT32_MAX; /* 0 is next */
         }
