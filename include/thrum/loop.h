@@ -50,8 +50,8 @@ typedef struct thrum_handlers {
  * E_SYSTEM. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_loop_new(thrum_loop **out, thrum_error *err);
 /* [one] [waits t] Drives the loop until thrum_loop_stop, until it has nothing left to wait for (THRUM_OK
- * both), or until t is over (E_TIMEOUT). The calling thread is the loop's from here on. E_STATE: from within
- * a callback. E_SYSTEM: the system refuses to wait. E_FORKED. */
+ * both), or until t is over (E_TIMEOUT); it is no cancellation point. The calling thread is the loop's from
+ * here on. E_STATE: from within a callback. E_SYSTEM: the system refuses to wait. E_FORKED. */
 THRUM_API thrum_status thrum_loop_run(thrum_loop *l, thrum_wait t);
 /* [one] [waits t] One turn: what is ready now, after waiting for it at most t. THRUM_OK: something is left to
  * wait for; E_CLOSED: nothing is. Errors as thrum_loop_run, but never E_TIMEOUT. */
@@ -182,7 +182,8 @@ THRUM_API thrum_status thrum_publish(thrum_listener *s, const char *topic, thrum
 /* [loop] The same from a connection, to all others: it does not get its own message. */
 THRUM_API thrum_status thrum_publish_from(thrum_conn *c, const char *topic, thrum_kind k, const void *p,
                                           size_t n);
-/* [any] Subscriptions of exactly this topic now, on all loops. */
+/* [loop] Subscriptions of exactly this topic now, on the calling thread's loop; 0 on a thread that has none
+ * of the listener's. */
 THRUM_API size_t thrum_subscribers(const thrum_listener *s, const char *topic);
 
 THRUM_END

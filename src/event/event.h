@@ -48,6 +48,7 @@ struct thrum_loop {
     uint32_t generation;
     _Atomic int place; /* gate.h */
     _Atomic(pthread_t) owner;
+    int cancel;                           /* how the driving thread had it */
     bool running, turning, listeners_own; /* listeners_own: made by thrum_serve_loops */
     _Atomic bool stop;
     int64_t now;
@@ -64,9 +65,10 @@ struct thrum_loop {
     struct chunk *stock;
     unsigned nstock, nout; /* chunks in stock, in use */
     struct lock box_lock;
-    struct list box; /* letters */
-    bool box_shut;   /* like box under box_lock */
-    bool ending;     /* what was posted finds no connection any more */
+    struct list box;   /* letters */
+    _Atomic bool mail; /* it is not empty */
+    bool box_shut;     /* like box under box_lock */
+    bool ending;       /* what was posted finds no connection any more */
     thrum_id timer_ids;
     struct list timers;         /* thrum_loop_after */
     struct list jobs;           /* of open.c */

@@ -697,8 +697,11 @@ void thrum_listener_free(thrum_listener *s)
         lock_give(&m->lock);
         if (h && loop_is_here(h->loop)) {
             struct thrum_loop *l = h->loop;
+            bool turning = l->turning;
             gate_in(l);
+            l->turning = true; /* as callbacks run */
             home_end(h);
+            l->turning = turning;
             loop_after_call(l);
             gate_out(l);
         }

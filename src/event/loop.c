@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "event/gate.h"
 #include "event/listener.h"
 #include "event/opening.h"
@@ -171,8 +172,10 @@ void loop_after_call(struct thrum_loop *l)
 {
     if (l->turning)
         return;
+    l->turning = true; /* as callbacks run */
     settle_dirty(l);
     lconn_bury(l);
+    l->turning = false;
     poller_flush(l->poller);
     if (l->foreign)
         (void)poller_alarm(l->poller, next_time(l));
@@ -215,9 +218,11 @@ static thrum_status enter(thrum_loop *l, thrum_wait t)
     thrum_status s = loop_mine(l);
     if (s != THRUM_OK || (t < 0 && t != THRUM_FOREVER))
         return s != THRUM_OK ? s : THRUM_E_ARGUMENT;
-    if (l->running || l->listeners_own)
+    if (l->running || l->turning || l->listeners_own)
         return THRUM_E_STATE;
     l->running = true;
+    l->cancel =
+        cancel_off(); /* in the midst of a turn a thread cannot just go; thrum_loop_stop is how it ends */
     atomic_store_explicit(&l->owner, pthread_self(), memory_order_relaxed);
     gate_in(l);
     l->now = clock_now();
@@ -231,6 +236,7 @@ static void leave(struct thrum_loop *l)
         (void)poller_alarm(l->poller, next_time(l));
     gate_out(l);
     l->running = false;
+    cancel_back(l->cancel);
 }
 
 thrum_status thrum_loop_run(thrum_loop *l, thrum_wait t)
