@@ -157,7 +157,9 @@ static void settle_dirty(struct thrum_loop *l)
         if (!l->dirty)
             l->dirty_end = &l->dirty;
         c->dirty = false;
-        if (!c->is_dead)
+        if (c->is_dead)
+            lconn_lay(c); /* it has ended in the list */
+        else
             lconn_settle(c);
     }
 }
