@@ -316,7 +316,8 @@ const char *thrum_loop_backend(const thrum_loop *l)
 
 void loop_destroy(struct thrum_loop *l)
 {
-    l->turning = true; /* callbacks run below */
+    l->turning = true; /* callbacks run below, */
+    l->ending = true;  /* and begin nothing that would outlive the loop */
     gate_in(l);
     l->now = clock_now();
     while (!list_empty(&l->listeners))

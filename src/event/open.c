@@ -314,6 +314,8 @@ thrum_status thrum_open(thrum_loop *l, const char *url, const thrum_client_optio
     thrum_status s = loop_mine(l);
     if (s == THRUM_OK && !loop_is_here(l))
         s = THRUM_E_THREAD;
+    if (s == THRUM_OK && l->ending)
+        s = THRUM_E_CLOSED;
     if (s != THRUM_OK || !url || !h)
         return error_set(err, s ? s : THRUM_E_ARGUMENT, "%s",
                          s ? thrum_status_text(s) : "the URL or the handlers are NULL");
