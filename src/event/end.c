@@ -208,7 +208,7 @@ static void free_conn(struct lconn *c)
     parked_free(&c->parked);
     mem_free(c->names);
     if (c->home->topics)
-        topic_unsubscribe_all(c->home->topics, &c->topics);
+        topic_unsubscribe_all(&c->home->topics->of, &c->topics);
     mem_free(c);
 }
 

@@ -96,7 +96,7 @@ struct home {
     size_t refs;                    /* connections, and whoever made it; the loop's thread only */
     _Atomic(size_t) open;           /* connections that are */
     size_t conns;                   /* all, shaking hands included */
-    struct topics *topics;          /* NULL: a client's */
+    struct home_topics *topics;     /* NULL: a client's */
     struct home_accept *accept;     /* NULL once it accepts no more */
     struct home_accept *was_accept; /* then */
     bool draining, drained, over;

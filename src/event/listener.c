@@ -164,7 +164,7 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
 {
     struct home *h = mem_zalloc(sizeof *h);
     struct home_accept *a = mem_zalloc(sizeof *a);
-    struct topics *t = h && a ? topics_of_home(err) : NULL;
+    struct home_topics *t = h && a ? topics_of_home(err) : NULL;
     if (!t) {
         mem_free(h);
         mem_free(a);
