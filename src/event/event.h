@@ -76,7 +76,7 @@ struct thrum_loop {
     struct lconn *opening;      /* whose request is decided, or whose on_open runs, */
     const thrum_request *asked; /* ... the request, */
     char *params;               /* ... and what the path's parameters stand for; NULL: none */
-    char text[LOOP_NAMES_MAX];  /* of thrum_conn_peer */
+    char text[LOOP_NAMES_MAX];  /* of lconn_peer */
 };
 
 /* What all connections have in common that came the same way: of a listener on one loop, or of one
@@ -191,9 +191,12 @@ void home_unref(struct home *h);
  * ------------------------------------------------------------------------------------------------- */
 struct names {
     const char *subprotocol, *extensions, *target, *peer; /* NULL: none; "/"; the socket's */
+    char *asked; /* the socket's, once somebody has asked for it and the rest was here already; NULL else */
     char text[];
 };
 thrum_status names_keep(struct lconn *c);
+const char *names_peer(struct lconn *c); /* kept from now on */
+void names_free(struct lconn *c);
 
 /* ---- read.c
  * -------------------------------------------------------------------------------------------------- */
