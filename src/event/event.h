@@ -156,6 +156,7 @@ struct letter {
 /* Any thread. Takes the letter if it answers OK. */
 thrum_status post_letter(struct thrum_loop *l, struct letter *x);
 void post_deliver(struct thrum_loop *l);
+void post_turn_over(struct thrum_loop *l);
 bool post_is_empty(const struct thrum_loop *l);
 void post_return_all(struct thrum_loop *l); /* the loop ends */
 void timers_free(struct thrum_loop *l);

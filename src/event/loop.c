@@ -177,6 +177,7 @@ void loop_after_call(struct thrum_loop *l)
     settle_dirty(l);
     lconn_bury(l);
     l->turning = false;
+    post_turn_over(l);
     poller_flush(l->poller);
     if (l->foreign)
         (void)poller_alarm(l->poller, next_time(l));
@@ -206,6 +207,7 @@ static int turn(struct thrum_loop *l, int64_t until)
     settle_dirty(l);
     lconn_bury(l);
     l->turning = false;
+    post_turn_over(l);
     return n;
 }
 
