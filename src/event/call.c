@@ -239,7 +239,7 @@ static const char *loop_header(const thrum_conn *h, const char *name, size_t n)
 
 static const char *loop_peer(const thrum_conn *h)
 {
-    return lconn_peer(asked(h));
+    return names_peer(asked(h));
 }
 
 static int64_t loop_latency(const thrum_conn *h)

@@ -206,9 +206,9 @@ static void free_conn(struct lconn *c)
         (void)sys.close(c->fd);
     thrum_proto_free(c->proto);
     parked_free(&c->parked);
-    mem_free(c->names);
+    names_free(c);
     if (c->home->topics)
-        topic_unsubscribe_all(c->home->topics, &c->topics);
+        topic_unsubscribe_all(&c->home->topics->of, &c->topics);
     mem_free(c);
 }
 

@@ -76,7 +76,7 @@ struct thrum_loop {
     struct lconn *opening;      /* whose request is decided, or whose on_open runs, */
     const thrum_request *asked; /* ... the request, */
     char *params;               /* ... and what the path's parameters stand for; NULL: none */
-    char text[LOOP_NAMES_MAX];  /* of thrum_conn_peer */
+    char text[LOOP_NAMES_MAX];  /* of lconn_peer */
 };
 
 /* What all connections have in common that came the same way: of a listener on one loop, or of one
@@ -96,7 +96,7 @@ struct home {
     size_t refs;                    /* connections, and whoever made it; the loop's thread only */
     _Atomic(size_t) open;           /* connections that are */
     size_t conns;                   /* all, shaking hands included */
-    struct topics *topics;          /* NULL: a client's */
+    struct home_topics *topics;     /* NULL: a client's */
     struct home_accept *accept;     /* NULL once it accepts no more */
     struct home_accept *was_accept; /* then */
     bool draining, drained, over;
@@ -156,6 +156,7 @@ struct letter {
 /* Any thread. Takes the letter if it answers OK. */
 thrum_status post_letter(struct thrum_loop *l, struct letter *x);
 void post_deliver(struct thrum_loop *l);
+void post_turn_over(struct thrum_loop *l);
 bool post_is_empty(const struct thrum_loop *l);
 void post_return_all(struct thrum_loop *l); /* the loop ends */
 void timers_free(struct thrum_loop *l);
@@ -191,9 +192,12 @@ void home_unref(struct home *h);
  * ------------------------------------------------------------------------------------------------- */
 struct names {
     const char *subprotocol, *extensions, *target, *peer; /* NULL: none; "/"; the socket's */
+    char *asked; /* the socket's, once somebody has asked for it and the rest was here already; NULL else */
     char text[];
 };
 thrum_status names_keep(struct lconn *c);
+const char *names_peer(struct lconn *c); /* kept from now on */
+void names_free(struct lconn *c);
 
 /* ---- read.c
  * -------------------------------------------------------------------------------------------------- */

@@ -140,8 +140,8 @@ static thrum_host host_of(const struct lconn *c, const char *peer)
 const char *lconn_peer(struct lconn *c)
 {
     struct thrum_loop *l = c->home->loop;
-    if (c->names && c->names->peer)
-        return c->names->peer;
+    if (c->names && (c->names->peer || c->names->asked))
+        return c->names->peer ? c->names->peer : c->names->asked;
     if (c->proto && *proto_peer(c->proto))
         return proto_peer(c->proto);
     if (c->stream)
@@ -291,6 +291,11 @@ static void try_park(struct lconn *c)
     }
 }
 
+static bool tells_end(const struct lconn *c)
+{
+    return lconn_way(c)->on.on_close && (c->opened || c->is_client);
+}
+
 static void say_closed(struct lconn *c)
 {
     const struct way *w = lconn_way(c);
@@ -301,7 +306,7 @@ static void say_closed(struct lconn *c)
     else
         error_set(&why, THRUM_E_MEMORY, "no memory to go on with the connection");
     LOG(LOG_LOOP, LOG_DEBUG, c->id, "ended: %s", why.text);
-    if (!w->on.on_close || !(c->opened || c->is_client))
+    if (!tells_end(c))
         return;
     gate_out(l);
     w->on.on_close((thrum_conn *)(void *)c, &why, w->arg);
@@ -322,6 +327,8 @@ static void finish(struct lconn *c)
         atomic_fetch_sub(&c->home->open, 1);
     if (c->connecting)
         opening_forget(c);
+    if (tells_end(c))
+        (void)names_peer(c); /* on_close may ask who it was, and only the descriptor knows */
     close_descriptor(c);
     say_closed(c);
     slot_give(l, c);
@@ -330,8 +337,7 @@ static void finish(struct lconn *c)
     thrum_proto_free(c->proto);
     c->proto = NULL;
     parked_free(&c->parked);
-    mem_free(c->names);
-    c->names = NULL;
+    names_free(c);
     c->is_dead = true;
     if (!c->dirty)
         lconn_lay(c);

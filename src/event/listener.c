@@ -164,7 +164,7 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
 {
     struct home *h = mem_zalloc(sizeof *h);
     struct home_accept *a = mem_zalloc(sizeof *a);
-    struct topics *t = h && a ? topics_of_home(err) : NULL;
+    struct home_topics *t = h && a ? topics_of_home(err) : NULL;
     if (!t) {
         mem_free(h);
         mem_free(a);
@@ -421,6 +421,8 @@ int thrum_listener_fds(const thrum_listener *s, int *fds, size_t max)
     lock_give(&m->lock);
     for (size_t i = 0; st != THRUM_OK && i < n && i < max; i++)
         (void)sys.close(fds[i]);
+    if (st == THRUM_OK && n > 0 && max > 0)
+        atomic_store(&m->handed_over, true);
     return st == THRUM_OK ? (int)n : st;
 }
 
@@ -487,17 +489,29 @@ static void each_conn(struct home *h, void (*fn)(struct lconn *c))
     }
 }
 
+static void close_conn(struct lconn *c)
+{
+    (void)thrum_proto_close(c->proto, c->home->listener->code, (thrum_slice){NULL, 0}, c->home->loop->now);
+    c->deaf = true;
+}
+
+/* Where somebody goes on with the sockets, nobody is turned away: who shakes hands is let in, and asked to
+ * come again as all others are. */
 static void drain_conn(struct lconn *c)
 {
     thrum_proto *p = lconn_proto(c);
-    int64_t now = c->home->loop->now;
-    if (p && thrum_proto_state(p) == THRUM_CONNECTING && !proto_asks(p))
-        (void)proto_refuse(p, 503, now);
-    else if (p && thrum_proto_state(p) == THRUM_OPEN) {
-        (void)thrum_proto_close(p, c->home->listener->code, (thrum_slice){NULL, 0}, now);
-        c->deaf = true;
-    }
+    thrum_state state = p ? thrum_proto_state(p) : THRUM_CLOSED;
+    if (state == THRUM_CONNECTING && !proto_asks(p) && !c->home->listener->handed_over)
+        (void)proto_refuse(p, 503, c->home->loop->now);
+    else if (state == THRUM_OPEN)
+        close_conn(c);
     lconn_dirty(c);
+}
+
+void home_opened(struct lconn *c)
+{
+    if (c->home->draining && !c->deaf && c->proto)
+        close_conn(c);
 }
 
 static void cut_conn(struct lconn *c)

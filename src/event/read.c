@@ -3,6 +3,7 @@
  * so simple, goes to a proto, frame by frame, and once that rests it goes on without. */
 #include "base/sys.h"
 #include "event/gate.h"
+#include "event/listener.h"
 #include "proto/quick.h"
 #include <errno.h>
 
@@ -95,14 +96,14 @@ static void opened(struct lconn *c)
     }
     c->opened = true;
     atomic_fetch_add(&c->home->open, 1);
-    if (!w->on.on_open)
-        return;
     struct lconn *before = l->opening;
     l->opening = c;
     gate_out(l);
-    w->on.on_open((thrum_conn *)(void *)c, w->arg);
+    if (w->on.on_open)
+        w->on.on_open((thrum_conn *)(void *)c, w->arg);
     gate_in(l);
     l->opening = before;
+    home_opened(c);
 }
 
 static bool next_event(struct lconn *c, thrum_event *e)
