@@ -80,6 +80,15 @@ typedef struct thrum_server_options {
     thrum_switch
         proxy_protocol; /* ON: only these may connect, and begin with the PROXY protocol's header (1 or 2) */
     thrum_switch forwarded_for; /* ON: of their requests the peer is who X-Forwarded-For says */
+    /* On loops (thrum_listen, thrum_serve_loops; thrum/loop.h): .serve is NULL, and one of these two is set
+     */
+    const struct thrum_handlers *handlers; /* for every path; with .arg */
+    const struct thrum_route *routes;      /* by path; .path NULL at the end */
+    const int *fds;    /* sockets that listen already, handed over to this process; -1 at the end; NULL: none.
+                        * The    library's from the call on; the URL then only says ws or wss */
+    uint64_t send_low; /* bytes waiting to be written at which on_drain is called: a quarter of send_high */
+    uint32_t when_full;  /* a thrum_full: at send_high */
+    uint32_t spare_loop; /* zero */
 } thrum_server_options;
 #define THRUM_SERVER(...) (&(const thrum_server_options){.size = sizeof(thrum_server_options), __VA_ARGS__})
 /* [any] For C++ and FFI: zeroes *o and sets size. */

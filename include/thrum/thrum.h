@@ -90,6 +90,10 @@ typedef struct thrum_client_options {
                                        * freed with thrum_response_free; NULL otherwise */
     thrum_switch tcp_keepalive;       /* SO_KEEPALIVE: default off, as pings do more */
     uint32_t spare;                   /* zero */
+    /* On a loop (thrum_open, thrum/loop.h) */
+    uint64_t send_low;   /* bytes waiting to be written at which on_drain is called: a quarter of send_high */
+    uint32_t when_full;  /* a thrum_full: at send_high bytes */
+    uint32_t spare_loop; /* zero */
 } thrum_client_options;
 #define THRUM_NO_REDIRECTS UINT32_MAX
 #define THRUM_CLIENT(...)  (&(const thrum_client_options){.size = sizeof(thrum_client_options), __VA_ARGS__})
@@ -243,7 +247,7 @@ typedef struct thrum_log_record {
     int64_t ns;              /* CLOCK_MONOTONIC */
 } thrum_log_record;
 /* [any] Sends log lines to fn (any thread may run it; it must not call thrum). filter: a level, then
- * area=level: "warning,frame=trace"; areas: frame, http, net, conn, warden, server. NULL fn: no log (the
+ * area=level: "warning,frame=trace"; areas: frame, http, net, conn, warden, server, loop. NULL fn: no log (the
  * default). E_ARGUMENT: the filter does not parse, the old one stays; E_FULL: 64 different pairs of fn and
  * arg were set. */
 THRUM_API thrum_status thrum_set_log(void (*fn)(const thrum_log_record *r, void *arg), void *arg,

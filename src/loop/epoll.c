@@ -27,8 +27,8 @@ static void epoll_free(struct poller *p)
 
 static uint32_t to_epoll(unsigned what)
 {
-    return EPOLLONESHOT | ((what & POLLER_IN) ? (uint32_t)EPOLLIN : 0) |
-           ((what & POLLER_OUT) ? (uint32_t)EPOLLOUT : 0);
+    return ((what & POLLER_STAY) ? 0u : (uint32_t)EPOLLONESHOT) |
+           ((what & POLLER_IN) ? (uint32_t)EPOLLIN : 0) | ((what & POLLER_OUT) ? (uint32_t)EPOLLOUT : 0);
 }
 
 static int epoll_arm(struct poller *p, int fd, unsigned what, void *data)
