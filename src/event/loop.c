@@ -20,19 +20,6 @@ void *source_of(const void *p, enum source s)
     return (void *)((uintptr_t)p | (uintptr_t)s);
 }
 
-thrum_status loop_mine(const struct thrum_loop *l)
-{
-    if (!l)
-        return THRUM_E_ARGUMENT;
-    return l->generation == atomic_load_explicit(&fork_generation, memory_order_relaxed) ? THRUM_OK
-                                                                                         : THRUM_E_FORKED;
-}
-
-bool loop_is_here(const struct thrum_loop *l)
-{
-    return atomic_load_explicit(&l->owner, memory_order_relaxed) == pthread_self();
-}
-
 /* ---- life
  * ---------------------------------------------------------------------------------------------------- */
 

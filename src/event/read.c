@@ -211,6 +211,14 @@ static ssize_t read_some(struct lconn *c)
  * behind others. */
 void lconn_readable(struct lconn *c)
 {
+    if (lconn_is_plain(c)) {
+        struct thrum_loop *l = c->home->loop;
+        ssize_t n = sys.recv(c->fd, l->hot, LOOP_HOT, MSG_DONTWAIT);
+        if (n > 0)
+            lconn_took(c, l->hot, (size_t)n);
+        if (n > 0)
+            return;
+    }
     for (int i = 0; i < STREAM_READS; i++) {
         if (c->ended || c->in_ended || c->out_of_memory)
             return;

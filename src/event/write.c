@@ -105,14 +105,9 @@ static void count_out(struct lconn *c, size_t n)
         c->parked.wire_out += n;
 }
 
-/* True: all of it has left. */
-static bool flush_chunk(struct lconn *c)
+/* `put` bytes of the chunk have left. True: that is all of it. */
+static bool chunk_over(struct lconn *c, struct chunk *k, size_t put)
 {
-    struct chunk *k = c->out;
-    if (!k)
-        return true;
-    struct iovec v = {k->b, k->n};
-    size_t put = c->broken ? k->n : write_some(c, &v, 1);
     count_out(c, put);
     c->out = NULL;
     if (put < k->n && !c->broken) {
@@ -124,6 +119,35 @@ static bool flush_chunk(struct lconn *c)
     bool whole = put == k->n;
     chunk_give(c->home->loop, k);
     return whole;
+}
+
+/* True: all of it has left. */
+static bool flush_chunk(struct lconn *c)
+{
+    struct chunk *k = c->out;
+    if (!k)
+        return true;
+    struct iovec v = {k->b, k->n};
+    return chunk_over(c, k, c->broken ? k->n : write_some(c, &v, 1));
+}
+
+/* The short way of one that is plain; true: there is no chunk any more, and nothing else has changed. */
+bool chunk_send(struct lconn *c)
+{
+    struct chunk *k = c->out;
+    c->again = false;
+    if (!k)
+        return true;
+    ssize_t put = sys.send(c->fd, k->b, k->n, SEND_FLAGS);
+    if (put != (ssize_t)k->n) {
+        if (put > 0)
+            (void)chunk_over(c, k, (size_t)put);
+        return false; /* the long way sees what there is to do */
+    }
+    c->parked.wire_out += k->n;
+    c->out = NULL;
+    chunk_give(c->home->loop, k);
+    return true;
 }
 
 static bool proto_write(struct lconn *c)
@@ -359,9 +383,37 @@ static bool is_quick(const struct lconn *c, size_t total, thrum_switch compress)
            (compress == THRUM_DEFAULT && total < lconn_settings(c)->compress_min);
 }
 
+/* The short way of one that is plain: one small message behind what the chunk has. */
+static thrum_status send_plain(struct lconn *c, thrum_kind k, const thrum_slice *v)
+{
+    struct thrum_loop *l = c->home->loop;
+    if (k == THRUM_TEXT && !utf8_valid(v->p, v->n))
+        return THRUM_E_UTF8;
+    if (!c->out && !(c->out = chunk_take(l)))
+        return THRUM_E_MEMORY;
+    uint8_t *at = c->out->b + c->out->n;
+    size_t hn = quick_head(at, k, v->n, NULL);
+    memcpy(at + hn, v->p, v->n);
+    c->out->n += hn + v->n;
+    c->parked.messages_out++;
+    c->parked.bytes_out += v->n;
+    if (!c->busy)
+        lconn_dirty(c);
+    return THRUM_OK;
+}
+
+static bool goes_plain(const struct lconn *c, const thrum_slice *v, size_t n, enum front_part part)
+{
+    return n == 1 && part == FRONT_WHOLE && v->n - 1 < QUICK_COPY_MAX && lconn_is_plain(c) &&
+           (c->out ? c->out->n + v->n + FRAME_HEAD_MAX <= CHUNK_ROOM : true) &&
+           lconn_settings(c)->send_high > CHUNK_ROOM;
+}
+
 thrum_status lconn_send(struct lconn *c, thrum_kind k, const thrum_slice *v, size_t n, thrum_switch compress,
                         enum front_part part)
 {
+    if (goes_plain(c, v, n, part))
+        return send_plain(c, k, v);
     size_t total = total_of(v, n);
     thrum_status s = THRUM_OK;
     if (c->ended || c->deaf || c->out_of_memory)
