@@ -100,6 +100,7 @@ struct home {
     struct home_topics *topics;     /* NULL: a client's */
     struct home_accept *accept;     /* NULL once it accepts no more */
     struct home_accept *was_accept; /* then */
+    bool is_roomy; /* send_high is over what a chunk holds, so that one chunk never crosses it */
     bool draining, drained, over;
     struct later deadline; /* of draining */
 };
@@ -250,6 +251,7 @@ size_t lconn_pending(const struct lconn *c);
 void chunks_free(struct thrum_loop *l);
 void chunk_drop(struct lconn *c);
 bool chunk_send(struct lconn *c);
+bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, thrum_status *s);
 
 /* ---- call.c
  * -------------------------------------------------------------------------------------------------- */

@@ -178,6 +178,7 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
                        .settings = s->settings,
                        .ways = s->ways,
                        .refs = 1,
+                       .is_roomy = s->settings->s.send_high > CHUNK_ROOM,
                        .topics = t,
                        .accept = a};
     atomic_fetch_add(&s->settings->refs, 1);

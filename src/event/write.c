@@ -383,37 +383,35 @@ static bool is_quick(const struct lconn *c, size_t total, thrum_switch compress)
            (compress == THRUM_DEFAULT && total < lconn_settings(c)->compress_min);
 }
 
-/* The short way of one that is plain: one small message behind what the chunk has. */
-static thrum_status send_plain(struct lconn *c, thrum_kind k, const thrum_slice *v)
+/* The short way of one that is plain: one small message behind what the chunk has. False: it is not for this
+ * way. */
+bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, thrum_status *s)
 {
-    struct thrum_loop *l = c->home->loop;
-    if (k == THRUM_TEXT && !utf8_valid(v->p, v->n))
-        return THRUM_E_UTF8;
-    if (!c->out && !(c->out = chunk_take(l)))
-        return THRUM_E_MEMORY;
-    uint8_t *at = c->out->b + c->out->n;
-    size_t hn = quick_head(at, k, v->n, NULL);
-    memcpy(at + hn, v->p, v->n);
-    c->out->n += hn + v->n;
+    struct chunk *out = c->out;
+    if (n - 1 >= QUICK_COPY_MAX || !lconn_is_plain(c) || !c->home->is_roomy ||
+        (out && out->n + n + FRAME_HEAD_MAX > CHUNK_ROOM))
+        return false;
+    *s = THRUM_E_UTF8;
+    if (k == THRUM_TEXT && !utf8_valid(p, n))
+        return true;
+    *s = THRUM_E_MEMORY;
+    if (!out && !(out = c->out = chunk_take(c->home->loop)))
+        return true;
+    uint8_t *at = out->b + out->n;
+    size_t hn = quick_head(at, k, n, NULL);
+    memcpy(at + hn, p, n);
+    out->n += hn + n;
     c->parked.messages_out++;
-    c->parked.bytes_out += v->n;
+    c->parked.bytes_out += n;
     if (!c->busy)
         lconn_dirty(c);
-    return THRUM_OK;
-}
-
-static bool goes_plain(const struct lconn *c, const thrum_slice *v, size_t n, enum front_part part)
-{
-    return n == 1 && part == FRONT_WHOLE && v->n - 1 < QUICK_COPY_MAX && lconn_is_plain(c) &&
-           (c->out ? c->out->n + v->n + FRAME_HEAD_MAX <= CHUNK_ROOM : true) &&
-           lconn_settings(c)->send_high > CHUNK_ROOM;
+    *s = THRUM_OK;
+    return true;
 }
 
 thrum_status lconn_send(struct lconn *c, thrum_kind k, const thrum_slice *v, size_t n, thrum_switch compress,
                         enum front_part part)
 {
-    if (goes_plain(c, v, n, part))
-        return send_plain(c, k, v);
     size_t total = total_of(v, n);
     thrum_status s = THRUM_OK;
     if (c->ended || c->deaf || c->out_of_memory)
