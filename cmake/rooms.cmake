@@ -1,6 +1,6 @@
 # The rooms of src/, each an object library thrum_ROOM, and of which others each is made. A test links its room and
 # these only, so that a call upwards fails to link.
-set(THRUM_ROOMS base wire proto net loop conn block)
+set(THRUM_ROOMS base wire proto net loop conn block event)
 set(THRUM_BELOW_base "")
 set(THRUM_BELOW_wire base)
 set(THRUM_BELOW_proto base wire)
@@ -8,6 +8,7 @@ set(THRUM_BELOW_net base wire)
 set(THRUM_BELOW_loop base)
 set(THRUM_BELOW_conn base wire proto net loop)
 set(THRUM_BELOW_block base wire proto net loop conn)
+set(THRUM_BELOW_event base wire proto net loop conn)
 
 set(THRUM_OBJECTS "")
 foreach(room ${THRUM_ROOMS})

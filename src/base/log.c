@@ -27,9 +27,9 @@ struct sink {
 static struct sink sinks[SINKS];
 static _Atomic(const struct sink *) current;
 
-_Atomic signed char log_levels[LOG_AREAS] = {-1, -1, -1, -1, -1, -1};
+_Atomic signed char log_levels[LOG_AREAS] = {-1, -1, -1, -1, -1, -1, -1};
 
-static const char *const areas[LOG_AREAS] = {"frame", "http", "net", "conn", "warden", "server"};
+static const char *const areas[LOG_AREAS] = {"frame", "http", "net", "conn", "warden", "server", "loop"};
 static const char *const levels[] = {"error", "warning", "info", "debug", "trace"};
 
 const char *log_area_name(enum log_area area)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <thrum/export.h>
 
-enum log_area { LOG_FRAME, LOG_HTTP, LOG_NET, LOG_CONN, LOG_WARDEN, LOG_SERVER, LOG_AREAS };
+enum log_area { LOG_FRAME, LOG_HTTP, LOG_NET, LOG_CONN, LOG_WARDEN, LOG_SERVER, LOG_LOOP, LOG_AREAS };
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 
 extern _Atomic signed char log_levels[LOG_AREAS]; /* highest level wanted; -1 none */

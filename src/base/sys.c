@@ -7,6 +7,11 @@
 #include <unistd.h>
 
 /* fcntl takes a variable argument list, which a pointer of a fixed type cannot have. */
+static int dup_cloexec(int fd)
+{
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static int get_flags(int fd)
 {
     return fcntl(fd, F_GETFL);
@@ -27,10 +32,10 @@ static int set_cloexec(int fd)
         .socket = socket, .connect = connect, .bind = bind, .listen = listen, .accept4 = accept4,            \
         .getsockopt = getsockopt, .setsockopt = setsockopt, .getsockname = getsockname,                      \
         .getpeername = getpeername, .recv = recv, .recvmsg = recvmsg, .send = send, .sendmsg = sendmsg,      \
-        .shutdown = shutdown, .close = close, .poll = poll, .epoll_create1 = epoll_create1,                  \
-        .epoll_ctl = epoll_ctl, .epoll_wait = epoll_wait, .eventfd = eventfd, .read = read, .write = write,  \
-        .get_flags = get_flags, .set_flags = set_flags, .set_cloexec = set_cloexec, .getrandom = getrandom,  \
-        .thread_create = pthread_create                                                                      \
+        .shutdown = shutdown, .close = close, .dup = dup_cloexec, .poll = poll,                              \
+        .epoll_create1 = epoll_create1, .epoll_ctl = epoll_ctl, .epoll_wait = epoll_wait,                    \
+        .eventfd = eventfd, .read = read, .write = write, .get_flags = get_flags, .set_flags = set_flags,    \
+        .set_cloexec = set_cloexec, .getrandom = getrandom, .thread_create = pthread_create                  \
     }
 
 struct sys sys = REAL;

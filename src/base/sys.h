@@ -29,6 +29,7 @@ struct sys {
     ssize_t (*sendmsg)(int fd, const struct msghdr *m, int flags);
     int (*shutdown)(int fd, int how);
     int (*close)(int fd);
+    int (*dup)(int fd); /* fcntl F_DUPFD_CLOEXEC */
     int (*poll)(struct pollfd *p, nfds_t n, int ms);
     int (*epoll_create1)(int flags);
     int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *e);

@@ -43,7 +43,7 @@ static _Atomic int library_count;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int key_errno;
-static _Atomic(void (*)(void)) on_end;
+static _Atomic(void (*)(void)) on_end[ON_END_MAX];
 
 static _Thread_local struct thread *self;
 static _Thread_local int rounds; /* of the destructor */
@@ -108,9 +108,11 @@ static void at_thread_end(void *v)
     if (v != &again) {
         self = NULL;
         record_end(v);
-        void (*hook)(void) = atomic_load(&on_end);
-        if (hook)
-            hook();
+        for (int i = 0; i < ON_END_MAX; i++) {
+            void (*hook)(void) = atomic_load(&on_end[i]);
+            if (hook)
+                hook();
+        }
     }
     if (rounds < ROUNDS &&
         !self) /* where this fails, a later record of this thread stays; no more than that */
@@ -144,7 +146,11 @@ struct thread *thread_self(void)
 
 void thread_on_end(void (*fn)(void))
 {
-    atomic_store(&on_end, fn);
+    for (int i = 0; i < ON_END_MAX; i++) {
+        void (*none)(void) = NULL;
+        if (atomic_compare_exchange_strong(&on_end[i], &none, fn) || none == fn)
+            return;
+    }
 }
 
 /* ---- waking ----------------------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ int thread_library_count(void);
 /* Waits (at most until `deadline`) until the count of library threads has fallen to n; false on time. */
 bool thread_library_settle(int n, int64_t deadline);
 
-/* fn runs in an application thread that has entered the library, as it ends. One hook. */
+/* fn runs in an application thread that has entered the library, as it ends; at most ON_END_MAX of them, each
+ * once. */
+enum { ON_END_MAX = 4 };
 void thread_on_end(void (*fn)(void));
 
 /* fn runs in each thread of the library as it ends, and while it still counts. One hook. */

@@ -57,6 +57,16 @@ void block_close_stream(struct block *b);
 /* [held] -> unlocked. Destroys the block when nobody can reach it any more. */
 void block_unlock(struct block *b);
 
+/* ---- recv.c, send.c, close.c: a front's calls, see conn/front.h ------------------------------------------
+ */
+thrum_status block_receive(thrum_conn *c, thrum_message *m, thrum_wait t, bool parts);
+thrum_status block_send(thrum_conn *c, thrum_kind kind, const thrum_slice *v, size_t n, thrum_switch compress,
+                        enum front_part part);
+thrum_status block_ping(thrum_conn *c, const void *p, size_t n, thrum_wait t);
+thrum_status block_pong(thrum_conn *c, const void *p, size_t n);
+thrum_status block_close(thrum_conn *c, uint16_t code, const char *why);
+void block_cancel(thrum_conn *c);
+
 /* ---- wait.c
  * ------------------------------------------------------------------------------------------------- */
 enum want {

@@ -32,7 +32,7 @@ static thrum_status shake_hands(struct call *k, uint16_t code, thrum_slice why)
     return e.status == THRUM_E_CLOSED ? THRUM_OK : e.status;
 }
 
-thrum_status thrum_close(thrum_conn *c, uint16_t code, const char *why)
+thrum_status block_close(thrum_conn *c, uint16_t code, const char *why)
 {
     struct call k;
     thrum_status s = call_enter(&k, c);
@@ -43,9 +43,9 @@ thrum_status thrum_close(thrum_conn *c, uint16_t code, const char *why)
     return s;
 }
 
-void thrum_cancel(thrum_conn *c)
+void block_cancel(thrum_conn *c)
 {
-    if (!c || conn_mine(c) != THRUM_OK)
+    if (conn_mine(c) != THRUM_OK)
         return;
     int cancel = cancel_off();
     lock_take(&c->lock);

@@ -12,7 +12,7 @@
 #include "base/sys.h"
 #include "base/text.h"
 #include "block/block.h"
-#include "block/target.h"
+#include "conn/target.h"
 #include "net/dial.h"
 #include <errno.h>
 #include <pthread.h>

@@ -10,8 +10,9 @@ static int once_errno;
 
 static void start_once(void)
 {
+    static const struct registry_front front = {.forked = warden_forked};
     thread_on_end(warden_announce);
-    once_errno = registry_start(warden_forked);
+    once_errno = registry_start(&front);
 }
 
 thrum_status block_start(thrum_error *err)
@@ -24,6 +25,8 @@ thrum_status block_start(thrum_error *err)
         return error_set(err, THRUM_E_MEMORY, "no memory for the calling thread's record");
     return THRUM_OK;
 }
+
+static const struct front block_front;
 
 static void destroy(struct thrum_conn *c)
 {
@@ -49,6 +52,7 @@ struct block *block_new(struct stream *stream, struct shared_settings *settings,
         mem_free(b);
         return NULL;
     }
+    b->c.front = &block_front;
     b->left_at = clock_now();
     return b;
 }
@@ -103,10 +107,8 @@ static void free_inherited(struct thrum_conn *c)
     }
 }
 
-void thrum_conn_free(thrum_conn *c)
+static void block_free(thrum_conn *c)
 {
-    if (!c)
-        return;
     if (conn_mine(c) != THRUM_OK) {
         free_inherited(c);
         return;
@@ -119,12 +121,24 @@ void thrum_conn_free(thrum_conn *c)
     cancel_back(cancel);
 }
 
-thrum_conn *thrum_conn_ref(thrum_conn *c)
+static thrum_conn *block_ref(thrum_conn *c)
 {
-    if (!c || conn_mine(c) != THRUM_OK)
+    if (conn_mine(c) != THRUM_OK)
         return c;
     lock_take(&c->lock);
     c->handles++;
     lock_give(&c->lock);
     return c;
 }
+
+static const struct front block_front = {
+    .send = block_send,
+    .receive = block_receive,
+    .ping = block_ping,
+    .pong = block_pong,
+    .close = block_close,
+    .cancel = block_cancel,
+    .free = block_free,
+    .ref = block_ref,
+    CONN_ASKS,
+};

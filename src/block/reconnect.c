@@ -10,7 +10,7 @@
 #include "block/block.h"
 #include "block/client.h"
 #include "block/reconnect_int.h"
-#include "block/target.h"
+#include "conn/target.h"
 #include "net/wait_int.h"
 #include "wire/closecode.h"
 #include "wire/utf8.h"

@@ -17,28 +17,13 @@ static thrum_status take(struct call *k, thrum_message *m, bool parts, int64_t d
     return THRUM_OK;
 }
 
-static thrum_status receive(thrum_conn *c, thrum_message *m, thrum_wait t, bool parts)
+thrum_status block_receive(thrum_conn *c, thrum_message *m, thrum_wait t, bool parts)
 {
     struct call k;
-    if (!m)
-        return THRUM_E_ARGUMENT;
-    *m = (thrum_message){0};
-    if (t < 0 && t != THRUM_FOREVER)
-        return THRUM_E_ARGUMENT;
     thrum_status s = call_enter(&k, c);
     if (s != THRUM_OK)
         return s;
     s = take(&k, m, parts, clock_after(k.now, t));
     call_leave(&k);
     return s;
-}
-
-thrum_status thrum_recv(thrum_conn *c, thrum_message *m, thrum_wait t)
-{
-    return receive(c, m, t, false);
-}
-
-thrum_status thrum_recv_part(thrum_conn *c, thrum_message *m, thrum_wait t)
-{
-    return receive(c, m, t, true);
 }

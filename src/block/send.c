@@ -78,16 +78,6 @@ static int64_t deadline_of(const struct call *k)
     return clock_after(k->now, proto_settings(k->b->c.proto)->send_timeout);
 }
 
-static thrum_status check(const struct data *d)
-{
-    if ((d->kind != THRUM_TEXT && d->kind != THRUM_BINARY) || (!d->v && d->n > 0))
-        return THRUM_E_ARGUMENT;
-    for (size_t i = 0; i < d->n; i++)
-        if (!d->v[i].p && d->v[i].n > 0)
-            return THRUM_E_ARGUMENT;
-    return THRUM_OK;
-}
-
 static thrum_status send_whole(struct call *k, const struct data *d)
 {
     int64_t deadline = deadline_of(k);
@@ -121,55 +111,25 @@ static thrum_status send_part(struct call *k, const struct data *d, bool last)
     return s;
 }
 
-enum how { WHOLE, PART, LAST_PART, LAST_OR_WHOLE };
-
-static thrum_status send_data(thrum_conn *c, const struct data *d, enum how how)
+thrum_status block_send(thrum_conn *c, thrum_kind kind, const thrum_slice *v, size_t n, thrum_switch compress,
+                        enum front_part part)
 {
     struct call k;
-    thrum_status s = check(d);
-    s = s ? s : call_enter(&k, c);
+    const struct data d = {kind, v, n, compress};
+    thrum_status s = call_enter(&k, c);
     if (s != THRUM_OK)
         return s;
     k.abandon = abandon;
-    if (how == LAST_OR_WHOLE)
-        how = k.b->parts && k.b->parts_by == k.t->tid ? LAST_PART : WHOLE;
-    s = how == WHOLE ? send_whole(&k, d) : send_part(&k, d, how == LAST_PART);
+    if (part == FRONT_LAST_OR_WHOLE)
+        part = k.b->parts && k.b->parts_by == k.t->tid ? FRONT_LAST_PART : FRONT_WHOLE;
+    s = part == FRONT_WHOLE ? send_whole(&k, &d) : send_part(&k, &d, part == FRONT_LAST_PART);
     call_leave(&k);
     return s;
 }
 
-thrum_status thrum_sendv(thrum_conn *c, thrum_kind kind, const thrum_slice *v, size_t n)
-{
-    return send_data(c, &(struct data){kind, v, n, THRUM_DEFAULT}, WHOLE);
-}
-
-thrum_status thrum_send(thrum_conn *c, thrum_kind kind, const void *p, size_t n)
-{
-    thrum_slice one = {p, n};
-    return thrum_sendv(c, kind, &one, 1);
-}
-
-thrum_status thrum_send_part(thrum_conn *c, thrum_kind kind, const void *p, size_t n, bool last)
-{
-    thrum_slice one = {p, n};
-    return send_data(c, &(struct data){kind, &one, 1, THRUM_DEFAULT}, last ? LAST_PART : PART);
-}
-
-thrum_status thrum_send_with(thrum_conn *c, thrum_kind kind, const thrum_slice *v, size_t n,
-                             const thrum_send_options *given)
-{
-    thrum_send_options o;
-    thrum_status s = settings_send(&o, given);
-    if (s != THRUM_OK)
-        return s;
-    return send_data(c, &(struct data){kind, v, n, o.compress}, o.more == THRUM_ON ? PART : LAST_OR_WHOLE);
-}
-
-thrum_status thrum_ping(thrum_conn *c, const void *p, size_t n, thrum_wait t)
+thrum_status block_ping(thrum_conn *c, const void *p, size_t n, thrum_wait t)
 {
     struct call k;
-    if ((!p && n > 0) || (t < 0 && t != THRUM_FOREVER))
-        return THRUM_E_ARGUMENT;
     thrum_status s = call_enter(&k, c);
     if (s != THRUM_OK)
         return s;
@@ -185,11 +145,9 @@ thrum_status thrum_ping(thrum_conn *c, const void *p, size_t n, thrum_wait t)
     return s;
 }
 
-thrum_status thrum_pong(thrum_conn *c, const void *p, size_t n)
+thrum_status block_pong(thrum_conn *c, const void *p, size_t n)
 {
     struct call k;
-    if (!p && n > 0)
-        return THRUM_E_ARGUMENT;
     thrum_status s = call_enter(&k, c);
     if (s != THRUM_OK)
         return s;

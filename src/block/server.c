@@ -5,11 +5,10 @@
 #include "base/fork.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/options.h"
 #include "base/sys.h"
 #include "base/text.h"
+#include "conn/serve.h"
 #include "wire/closecode.h"
-#include "wire/uri.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -102,44 +101,13 @@ static void accept_main(void *arg)
     server_unref(s);
 }
 
-static thrum_status open_listener(struct thrum_server *s, const char *url, thrum_error *err)
-{
-    struct uri u;
-    const char *why = NULL;
-    if (!url || !uri_parse(&u, (thrum_slice){(const uint8_t *)url, strlen(url)}, true, &why)) {
-        char shown[96];
-        text_escape(shown, sizeof shown, url ? url : "", url ? strlen(url) : 0);
-        return error_set(err, THRUM_E_ARGUMENT, "cannot listen at \"%s\": %s", shown,
-                         why ? why : "the URL is NULL");
-    }
-    if (u.tls && !(s->settings->tls && tls_has_certificate(s->settings->tls)))
-        return error_set(
-            err, THRUM_E_CERTIFICATE,
-            "wss:// needs a certificate: set .tls = THRUM_TLS(.cert_file = ..., .key_file = ...)");
-    if (!u.tls && s->settings->tls)
-        return error_set(err, THRUM_E_ARGUMENT, ".tls is set, but the URL is not one of wss://");
-    const struct settings *set = &s->settings->s;
-    return listen_open(&s->listener, &u, (int)set->backlog, set->reuse_port, set->unlink_socket,
-                       clock_after(clock_now(), set->open_timeout), err);
-}
-
-thrum_status server_settings(struct shared_settings *ss, const thrum_server_options *given, thrum_error *err)
-{
-    thrum_server_options o;
-    thrum_status s = settings_server(&ss->s, given, err);
-    s = s ? s : options_read(&o, sizeof o, given, err);
-    if (s == THRUM_OK && (o.tls || o.tls_shared))
-        s = tls_settings(&ss->tls, o.tls, o.tls_shared, err);
-    return s;
-}
-
 static thrum_status prepare(struct thrum_server *s, const char *url, const thrum_server_options *o,
                             thrum_error *err)
 {
     s->settings = settings_share();
     if (!s->settings)
         return error_set(err, THRUM_E_MEMORY, "no memory for the options");
-    thrum_status st = server_settings(s->settings, o, err);
+    thrum_status st = serve_settings(s->settings, o, err);
     if (st != THRUM_OK)
         return st;
     if (!s->settings->s.serve)
@@ -149,7 +117,7 @@ static thrum_status prepare(struct thrum_server *s, const char *url, const thrum
     s->done = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->wake < 0 || s->done < 0)
         return error_os(err, THRUM_E_SYSTEM, errno, "no descriptor for the server's bell");
-    st = open_listener(s, url, err);
+    st = serve_listen(&s->listener, url, s->settings, s->settings->s.reuse_port, err);
     if (st != THRUM_OK)
         return st;
     s->refs = 2;

@@ -29,8 +29,6 @@ struct session {
 
 /* E_FORKED in a child, E_ARGUMENT for NULL, else OK. */
 thrum_status server_mine(const struct thrum_server *s);
-/* Checks and copies; TLS settings that are given are made. Errors as settings_server's and tls_settings'. */
-thrum_status server_settings(struct shared_settings *ss, const thrum_server_options *o, thrum_error *err);
 void server_ref(struct thrum_server *s);
 void server_unref(struct thrum_server *s);
 /* Takes the stream: a thread of its own serves it, or it is answered 503 at once. */

@@ -6,7 +6,7 @@
 #include "base/sys.h"
 #include "base/text.h"
 #include "block/server.h"
-#include "net/proxied.h"
+#include "conn/serve.h"
 #include <string.h>
 
 static bool is_draining(struct thrum_server *s)
@@ -62,32 +62,10 @@ static thrum_status shake_hands(struct call *k, struct thrum_server *server)
     }
 }
 
-/* Of a server behind a proxy that speaks the PROXY protocol nobody else may connect: he could be anybody. */
-static thrum_status expect_proxy(struct stream **stream, const struct settings *s, thrum_error *err)
-{
-    struct stream *below = *stream;
-    char peer[128];
-    below->ops->describe(below, peer, sizeof peer);
-    if (settings_trusts(s, peer))
-        return stream_proxied(stream, below, err);
-    below->ops->free(below);
-    return error_set(err, THRUM_E_HANDSHAKE, "%s is none of .trusted_proxies", peer);
-}
-
-/* The stack of streams that the settings ask for. */
-static thrum_status wrap(struct stream **stream, struct shared_settings *ss, thrum_error *err)
-{
-    thrum_status s = ss->s.proxy_protocol ? expect_proxy(stream, &ss->s, err) : THRUM_OK;
-    if (s != THRUM_OK || !ss->tls)
-        return s;
-    struct stream *below = *stream;
-    return stream_tls_server(stream, below, ss->tls, err);
-}
-
 static thrum_status make_conn(struct thrum_conn **out, struct stream *stream, struct shared_settings *ss,
                               thrum_error *err)
 {
-    thrum_status s = wrap(&stream, ss, err);
+    thrum_status s = serve_wrap(&stream, ss, err);
     if (s != THRUM_OK)
         return s;
     atomic_fetch_add(&ss->refs, 1);
@@ -268,7 +246,7 @@ thrum_status thrum_accept_fd(thrum_conn **out, int fd, const thrum_server_option
         err->status == THRUM_OK && block_start(err) == THRUM_OK ? settings_share() : NULL;
     if (!ss && err->status == THRUM_OK)
         error_set(err, THRUM_E_MEMORY, "no memory for the options");
-    if (err->status == THRUM_OK && server_settings(ss, o, err) == THRUM_OK) {
+    if (err->status == THRUM_OK && serve_settings(ss, o, err) == THRUM_OK) {
         int e = stream_socket(&stream, fd);
         fd = -1; /* the stream's, or closed */
         if (e < 0)

@@ -9,6 +9,7 @@
  * file's skeleton. */
 #include "base/clock.h"
 #include "base/exit.h"
+#include "base/last.h"
 #include "base/log.h"
 #include "block/block.h"
 #include "loop/poller.h"
@@ -19,10 +20,7 @@
 enum {
     GRACE_MS = 50, /* without a call inside for so long: the warden adopts it */
     TICK_MS = 20,  /* how often it looks at those that are in their grace */
-    SLOW_MS = 100, /* how often it counts threads once nobody would announce the last one's end */
     EVENTS = 64,
-    QUICK_COUNTS =
-        7, /* counts after an announcement, 1, 2, 4 ... ms apart: the thread needs a moment to be gone */
     PROMPT_CALLS = 8 /* so many calls in a row that came at once: the program is taken to keep coming back */
 };
 
@@ -45,10 +43,7 @@ static struct { /* the warden's thread only; static so that a leak checker in a 
     struct list adopted; /* read by the warden */
     struct heap timers;
     int64_t tick;      /* when to look at the loose ones */
-    int64_t count_at;  /* when to count threads next */
-    int counts;        /* quick counts still to do */
-    bool slow;         /* count every SLOW_MS */
-    int background;    /* threads in the background, at the last count */
+    struct last last;  /* looks whether the last application thread has ended */
     int64_t last_mail; /* so that it is not woken for each of a row of letters */
     int64_t last_use;  /* ... and not ended and started again for each connection that it has to keep */
     uint8_t *scratch;
@@ -213,8 +208,7 @@ void warden_forked(void)
     list_init(&w.loose);
     list_init(&w.adopted);
     atomic_store(&had_background, false);
-    w.slow = false;
-    w.background = w.counts = 0;
+    w.last = (struct last){0};
 }
 
 /* ---- the warden's thread: connections
@@ -321,8 +315,7 @@ static void take_mail(int64_t now)
     const struct list *last = list_empty(&mail.box) ? NULL : mail.box.prev;
     if (mail.announced) {
         mail.announced = false;
-        w.counts = QUICK_COUNTS;
-        w.count_at = now;
+        last_announced(&w.last, now);
     }
     lock_give(&mail.lock);
     for (struct block *b; (b = next_mail(&last));) {
@@ -360,28 +353,17 @@ static void run_timers(int64_t now)
  * goodbyes. */
 static void count_threads(int64_t now)
 {
-    if (now < w.count_at || (w.counts == 0 && !w.slow))
+    if (!last_look(&w.last, now))
         return;
-    struct thread_census n = thread_count();
-    if (n.known && n.application == 0) {
-        LOG(LOG_WARDEN, LOG_INFO, 0, "the last application thread has ended: exit(0)");
-        exit(0);
-    }
-    if (n.known) { /* else as before: there may be no memory just now */
-        w.slow = n.main_gone || n.entered == 0;
-        w.background = n.background;
-    }
-    int64_t gap = SLOW_MS;
-    if (w.counts > 0)
-        gap = INT64_C(1) << (QUICK_COUNTS - w.counts--);
-    w.count_at = clock_after(now, gap);
+    LOG(LOG_WARDEN, LOG_INFO, 0, "the last application thread has ended: exit(0)");
+    exit(0);
 }
 
 /* While main is gone and other threads of the library, or background ones, live, somebody must see the last
  * application thread's end; the warden alone need not stay for that: then the kernel sees it. */
 static bool must_count(void)
 {
-    return w.counts > 0 || (w.slow && (thread_library_count() > 1 || w.background > 0));
+    return last_must(&w.last, 1);
 }
 
 static int64_t wake_time(void)
@@ -392,9 +374,7 @@ static int64_t wake_time(void)
         at = n->at;
     if (!list_empty(&w.loose) && w.tick < at)
         at = w.tick;
-    if ((w.counts > 0 || w.slow) && w.count_at < at)
-        at = w.count_at;
-    return at;
+    return last_next(&w.last) < at ? last_next(&w.last) : at;
 }
 
 /* Says how the warden goes on; the mailbox is looked at under the same lock, so that no mail is missed. */
@@ -444,8 +424,8 @@ static void warden_main(void *arg)
         w.scratch = spare;
         w.room = sizeof spare;
     }
-    w.counts = 1;
-    w.count_at = w.tick = 0;
+    last_begin(&w.last);
+    w.tick = 0;
     w.last_mail = w.last_use = clock_now();
     for (int n = 0;;) {
         park_at_exit();

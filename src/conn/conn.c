@@ -25,7 +25,7 @@ void settings_unshare(struct shared_settings *s)
     mem_free(s);
 }
 
-static thrum_id next_id(void)
+thrum_id conn_next_id(void)
 {
     static _Atomic(uint64_t) last;
     return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
@@ -35,11 +35,12 @@ thrum_status conn_init(struct thrum_conn *c, struct stream *stream, struct share
                        void (*destroy)(struct thrum_conn *), thrum_error *err)
 {
     list_init(&c->link);
+    c->front = &conn_front;
     c->stream = stream;
     c->settings = settings;
     c->destroy = destroy;
     c->handles = 1;
-    c->id = next_id();
+    c->id = conn_next_id();
     c->generation = atomic_load(&fork_generation);
     int e = lock_init(&c->lock);
     if (e)

@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "base/lock.h"
+#include "conn/front.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "proto/proto.h"
@@ -26,6 +27,7 @@ struct shared_settings *settings_share(void); /* zeroed, refs 1; NULL: no memory
 void settings_unshare(struct shared_settings *s);
 
 struct thrum_conn {
+    const struct front *front; /* first: see front.h */
     struct lock lock;
     struct list link;    /* in the registry, under its lock */
     uint32_t generation; /* of fork, at birth */
@@ -46,6 +48,7 @@ struct thrum_conn {
     void (*destroy)(struct thrum_conn *c); /* the front's: calls conn_done and frees the whole object */
 };
 
+thrum_id conn_next_id(void); /* never the same twice */
 /* Takes stream and one reference of settings, also on failure. The proto is made by conn_open_client or
  * _server. */
 thrum_status conn_init(struct thrum_conn *c, struct stream *stream, struct shared_settings *settings,
@@ -86,10 +89,44 @@ void conn_cut(struct thrum_conn *c, thrum_status s, const char *text, int64_t no
 /* The status that a call gets from a connection that has ended. */
 thrum_status conn_end_status(const struct thrum_conn *c);
 
+/* ---- ask.c: a front's part of struct front, of connections like these
+ * ---------------------------------------
+ */
+void ask_error(const thrum_conn *c, thrum_error *err);
+thrum_status ask_closing(const thrum_conn *c, thrum_closing *out);
+thrum_status ask_tls(const thrum_conn *c, thrum_tls_info *out);
+thrum_status ask_stats(const thrum_conn *c, thrum_stats *all);
+thrum_state ask_state(const thrum_conn *c);
+thrum_id ask_id(const thrum_conn *c);
+const char *ask_subprotocol(const thrum_conn *c);
+const char *ask_extensions(const thrum_conn *c);
+const char *ask_target(const thrum_conn *c);
+const char *ask_header(const thrum_conn *c, const char *name, size_t n);
+const char *ask_peer(const thrum_conn *c);
+int64_t ask_latency(const thrum_conn *c);
+void ask_set_user(thrum_conn *c, void *user);
+void *ask_user(const thrum_conn *c);
+#define CONN_ASKS                                                                                            \
+    .error = ask_error, .closing = ask_closing, .tls = ask_tls, .stats = ask_stats, .state = ask_state,      \
+    .id = ask_id, .subprotocol = ask_subprotocol, .extensions = ask_extensions, .target = ask_target,        \
+    .header = ask_header, .peer = ask_peer, .latency = ask_latency, .set_user = ask_set_user,                \
+    .user = ask_user
+
 /* ---- registry.c -----------------------------------------------------------------------------------------
  */
-/* Sets exit and fork handlers up, once. 0 or an errno. `forked` (of the front) runs in a child. */
-int registry_start(void (*forked)(void));
+/* Sets exit and fork handlers up, once, and takes note of a front (at most FRONTS_MAX, each once). 0 or an
+ * errno. Any thread. */
+enum { FRONTS_MAX = 4 };
+struct registry_front {
+    void (*forked)(void); /* NULL, or runs in a child of fork */
+    /* NULL, or at the end of the program: says goodbye to what is not in the registry. Waits for who is
+     * inside until `tries` at most, and writes until `writes`. */
+    void (*goodbye)(int64_t tries, int64_t writes);
+    /* NULL, or after that, again and again: reads what has come; true while a peer's answer is still to come.
+     */
+    bool (*lingers)(void);
+};
+int registry_start(const struct registry_front *f);
 void registry_add(struct thrum_conn *c);
 void registry_remove(struct thrum_conn *c);
 int registry_count(void); /* of connections that are listed */

@@ -20,7 +20,7 @@ static struct lock lock = LOCK_INIT;
 static struct list conns = LIST_INIT(conns);
 static struct list inherited = LIST_INIT(inherited); /* in a child: the parent's, until they are freed */
 static _Atomic int count;
-static void (*front_forked)(void);
+static const struct registry_front *_Atomic fronts[FRONTS_MAX];
 static _Atomic int exit_policy = THRUM_GOODBYE;
 static _Atomic int64_t exit_linger = 0;
 
@@ -128,6 +128,10 @@ static void linger(int64_t until)
         bool open = false;
         list_each (l, &conns)
             open |= lingers(list_of(l, struct thrum_conn, link));
+        for (int i = 0; i < FRONTS_MAX; i++) {
+            const struct registry_front *f = atomic_load(&fronts[i]);
+            open |= f && f->lingers && f->lingers();
+        }
         if (!open || clock_now() >= until)
             return;
         nanosleep(&(struct timespec){.tv_nsec = LINGER_STEP_MS * 1000000L}, NULL);
@@ -140,6 +144,11 @@ static void goodbyes_and_linger(void)
     if (!lock_try_until(&lock, clock_after(now, EXIT_TRIES_MS)))
         return;
     say_goodbyes(now);
+    for (int i = 0; i < FRONTS_MAX; i++) {
+        const struct registry_front *f = atomic_load(&fronts[i]);
+        if (f && f->goodbye)
+            f->goodbye(clock_after(now, EXIT_TRIES_MS), clock_after(now, EXIT_WRITES_MS));
+    }
     if (atomic_load(&exit_policy) == THRUM_LINGER)
         linger(clock_after(now, atomic_load(&exit_linger)));
     lock_give(&lock);
@@ -184,13 +193,29 @@ static void after_fork_child(void)
     lock_give(&lock);
     tls_forked();
     atomic_store(&count, 0);
-    if (front_forked)
-        front_forked();
+    for (int i = 0; i < FRONTS_MAX; i++) {
+        const struct registry_front *f = atomic_load(&fronts[i]);
+        if (f && f->forked)
+            f->forked();
+    }
 }
 
-int registry_start(void (*forked)(void))
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_errno;
+
+static void start_once(void)
 {
-    front_forked = forked;
     int e = exit_watch(on_exit_hook);
-    return e ? e : fork_watch(before_fork, after_fork_parent, after_fork_child);
+    once_errno = e ? e : fork_watch(before_fork, after_fork_parent, after_fork_child);
+}
+
+int registry_start(const struct registry_front *f)
+{
+    for (int i = 0; f && i < FRONTS_MAX; i++) {
+        const struct registry_front *none = NULL;
+        if (atomic_compare_exchange_strong(&fronts[i], &none, f) || none == f)
+            break;
+    }
+    pthread_once(&once, start_once);
+    return once_errno;
 }

@@ -28,6 +28,7 @@ struct polls {
     struct pollfd *copy;
     uint64_t *asked; /* the generation of copy[i] */
     size_t room;     /* of both */
+    size_t first;    /* where in the copy the next report begins */
 };
 
 static struct polls *of(struct poller *p)
@@ -77,6 +78,8 @@ static int polls_arm(struct poller *p, int fd, unsigned what, void *data)
     bool nudge = false;
     if (fd < 0)
         return EBADF;
+    if ((what & (POLLER_IN | POLLER_OUT | POLLER_END)) == 0)
+        what = 0;
     lock_take(&s->lock);
     bool ok = cover(s, (size_t)fd);
     if (ok) {
@@ -148,19 +151,26 @@ static unsigned from_poll(short e)
            ((e & (POLLERR | POLLHUP | POLLNVAL)) ? (unsigned)POLLER_END : 0);
 }
 
-/* Reports and disarms what is ready and was not changed while we polled. What does not fit stays armed. */
+/* Reports what is ready and was not changed while we polled, and disarms what is not to stay. What does not
+ * fit stays armed, and is first at the next wait: else those that stay ready would keep the others out. */
 static int collect(struct polls *s, size_t k, struct poller_event *out, int max)
 {
     int got = 0;
     lock_take(&s->lock);
     s->waiting = false;
-    for (size_t i = 1; i < k && got < max; i++) {
+    for (size_t step = 1; step < k; step++) {
+        const size_t i = 1 + (s->first + step - 1) % (k - 1);
         if (s->copy[i].revents == 0)
             continue;
         struct entry *e = &s->set[s->copy[i].fd];
         if (e->what == 0 || e->generation != s->asked[i])
             continue;
-        e->what = 0;
+        if (got == max) {
+            s->first = i - 1;
+            break;
+        }
+        if ((e->what & POLLER_STAY) == 0)
+            e->what = 0;
         out[got++] = (struct poller_event){.data = e->data, .what = from_poll(s->copy[i].revents)};
     }
     lock_give(&s->lock);

@@ -22,8 +22,15 @@ int poller_new(struct poller **out)
 
 int poller_new_loop(struct poller **out, const char *name)
 {
-    (void)name;
-    return poller_new(out);
+    *out = NULL;
+    name = name != NULL ? name : getenv("THRUM_BACKEND");
+    if (name == NULL)
+        return poller_new(out);
+    if (strcmp(name, "poll") == 0)
+        return poll_poller_new(out);
+    if (strcmp(name, "epoll") == 0)
+        return epoll_poller_new(out);
+    return strcmp(name, "uring") == 0 ? ENOSYS : EINVAL;
 }
 
 void poller_free(struct poller *p)
@@ -57,4 +64,41 @@ int poller_wait(struct poller *p, struct poller_event *e, int max, int ms)
 void poller_wake(struct poller *p)
 {
     wake_up(&p->wake);
+}
+
+int poller_receive(struct poller *p, int fd, void *data)
+{
+    return p->ops->receive == NULL ? ENOSYS : p->ops->receive(p, fd, data);
+}
+
+void poller_receive_stop(struct poller *p, int fd)
+{
+    if (p->ops->receive_stop != NULL)
+        p->ops->receive_stop(p, fd);
+}
+
+int poller_accept(struct poller *p, int fd, void *data)
+{
+    return p->ops->accept == NULL ? ENOSYS : p->ops->accept(p, fd, data);
+}
+
+int poller_send(struct poller *p, int fd, void *data, uint8_t *chunk, size_t n)
+{
+    return p->ops->send == NULL ? ENOSYS : p->ops->send(p, fd, data, chunk, n);
+}
+
+void poller_flush(struct poller *p)
+{
+    if (p->ops->flush != NULL)
+        p->ops->flush(p);
+}
+
+int poller_fd(struct poller *p)
+{
+    return p->ops->fd == NULL ? -1 : p->ops->fd(p);
+}
+
+int poller_alarm(struct poller *p, int64_t at)
+{
+    return p->ops->alarm == NULL ? ENOSYS : p->ops->alarm(p, at);
 }

@@ -11,6 +11,14 @@ struct poller_ops {
     int (*arm)(struct poller *p, int fd, unsigned what, void *data);
     void (*forget)(struct poller *p, int fd);
     int (*wait)(struct poller *p, struct poller_event *e, int max, int ms);
+    /* NULL where the backend has none of it */
+    int (*receive)(struct poller *p, int fd, void *data);
+    void (*receive_stop)(struct poller *p, int fd);
+    int (*accept)(struct poller *p, int fd, void *data);
+    int (*send)(struct poller *p, int fd, void *data, uint8_t *chunk, size_t n);
+    void (*flush)(struct poller *p);
+    int (*fd)(struct poller *p);
+    int (*alarm)(struct poller *p, int64_t at);
 };
 struct poller {
     const struct poller_ops *ops;

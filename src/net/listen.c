@@ -11,7 +11,9 @@
 #include "net/resolve.h"
 #include "net/socket_int.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -321,16 +323,14 @@ static bool died_in_queue(int e)
            e == ENONET || e == EHOSTUNREACH || e == ENETUNREACH;
 }
 
-int listen_accept(struct listener *l, int fd, struct stream **out)
+static int accept_some(struct listener *l, int fd, struct address *peer)
 {
-    struct address peer;
-    *out = NULL;
     for (int i = 0; i < DEAD_MAX; i++) {
-        memset(&peer, 0, sizeof peer);
-        peer.len = sizeof peer.a;
-        int got = sys.accept4(fd, (struct sockaddr *)&peer.a, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        socklen_t n = sizeof peer->a;
+        int got = sys.accept4(fd, (struct sockaddr *)&peer->a, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        peer->len = n;
         if (got >= 0)
-            return socket_wrap(out, got, &peer);
+            return got;
         int e = errno;
         if (e == EINTR || died_in_queue(e))
             continue;
@@ -339,4 +339,121 @@ int listen_accept(struct listener *l, int fd, struct stream **out)
         return -e;
     }
     return -EAGAIN; /* the caller polls, and comes back */
+}
+
+int listen_accept(struct listener *l, int fd, struct stream **out)
+{
+    struct address peer;
+    memset(&peer, 0, sizeof peer);
+    *out = NULL;
+    int got = accept_some(l, fd, &peer);
+    return got < 0 ? got : socket_wrap(out, got, &peer);
+}
+
+int listen_accept_fd(struct listener *l, int fd)
+{
+    struct address peer;
+    return accept_some(l, fd, &peer);
+}
+
+/* What accept gives inherits it, on Linux, and that saves a call for each connection. */
+void listen_no_delay(const struct listener *l)
+{
+    const int on = 1;
+    for (int i = 0; i < l->n; i++)
+        (void)sys.setsockopt(l->fds[i], IPPROTO_TCP, TCP_NODELAY, &on,
+                             sizeof on); /* fails on a Unix socket */
+}
+
+static int given_flags(int fd)
+{
+    int listens = 0, flags = sys.get_flags(fd);
+    socklen_t n = sizeof listens;
+    if (flags < 0 || sys.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) != 0)
+        return errno;
+    if (!listens)
+        return EINVAL;
+    if (sys.set_flags(fd, flags | O_NONBLOCK) != 0 || sys.set_cloexec(fd) != 0)
+        return errno;
+    return 0;
+}
+
+static void given_url(struct listener *l, bool tls)
+{
+    struct address a;
+    char text[128];
+    memset(&a, 0, sizeof a);
+    a.len = sizeof a.a;
+    if (sys.getsockname(l->fds[0], (struct sockaddr *)&a.a, &a.len) != 0)
+        return;
+    address_text(&a, text, sizeof text);
+    l->port = address_port(&a);
+    if (address_family(&a) == AF_UNIX)
+        text_format(l->url, sizeof l->url, "ws+%s", text);
+    else
+        text_format(l->url, sizeof l->url, "%s://%s/", tls ? "wss" : "ws", text);
+}
+
+thrum_status listen_given(struct listener *l, const int *fds, bool tls, thrum_error *err)
+{
+    thrum_status s = THRUM_OK;
+    memset(l, 0, sizeof *l);
+    l->spare = -1;
+    for (; fds[l->n] >= 0 && s == THRUM_OK; l->n++) {
+        int e = l->n == sizeof l->fds / sizeof l->fds[0] ? EMFILE : given_flags(fds[l->n]);
+        if (e == EMFILE)
+            return error_set(err, THRUM_E_ARGUMENT, ".fds has over %d descriptors: is -1 at its end?",
+                             (int)(sizeof l->fds / sizeof l->fds[0]));
+        if (e)
+            s = error_os(err, THRUM_E_ARGUMENT, e, "descriptor %d of .fds is no socket that listens",
+                         fds[l->n]);
+        l->fds[l->n] = fds[l->n];
+    }
+    if (s == THRUM_OK && l->n == 0)
+        s = error_set(err, THRUM_E_ARGUMENT, ".fds is empty");
+    if (s == THRUM_OK && (l->spare = sys.eventfd(0, EFD_CLOEXEC)) < 0)
+        s = error_os(err, THRUM_E_SYSTEM, errno, "no descriptor to keep back for the listener");
+    if (s == THRUM_OK)
+        given_url(l, tls);
+    return s;
+}
+
+static int listen_beside(int fd, int backlog)
+{
+    struct address a;
+    const int on = 1;
+    int only = 0;
+    socklen_t n = sizeof only;
+    memset(&a, 0, sizeof a);
+    a.len = sizeof a.a;
+    if (sys.getsockname(fd, (struct sockaddr *)&a.a, &a.len) != 0 || address_family(&a) == AF_UNIX)
+        return -1;
+    int also = sys.socket(address_family(&a), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (also < 0)
+        return -1;
+    if (address_family(&a) == AF_INET6 && sys.getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &n) == 0)
+        (void)sys.setsockopt(also, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    if (sys.setsockopt(also, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        sys.setsockopt(also, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+        sys.bind(also, (const struct sockaddr *)&a.a, a.len) == 0 && sys.listen(also, backlog) == 0)
+        return also;
+    (void)sys.close(also);
+    return -1;
+}
+
+thrum_status listen_again(struct listener *l, const struct listener *first, int backlog, thrum_error *err)
+{
+    *l = *first;
+    l->n = 0;
+    l->path[0] = '\0'; /* the first one's to remove */
+    l->spare = sys.eventfd(0, EFD_CLOEXEC);
+    for (int i = 0; i < first->n; i++) {
+        int fd = listen_beside(first->fds[i], backlog > 0 ? backlog : SOMAXCONN);
+        l->fds[i] = fd >= 0 ? fd : sys.dup(first->fds[i]);
+        if (l->fds[i] < 0 || l->spare < 0)
+            return error_os(err, THRUM_E_SYSTEM, errno, "no descriptor to listen on %s with one more loop",
+                            l->url);
+        l->n++;
+    }
+    return THRUM_OK;
 }

@@ -28,6 +28,15 @@ thrum_status listen_open(struct listener *l, const struct uri *u, int backlog, b
  * the caller, who waits a little then, does not spin. Connections that died in the queue (ECONNABORTED) are
  * passed over. */
 int listen_accept(struct listener *l, int fd, struct stream **out);
+/* The same, as a bare descriptor (non-blocking, close-on-exec) or a negative errno. */
+int listen_accept_fd(struct listener *l, int fd);
+void listen_no_delay(const struct listener *l); /* TCP_NODELAY for all that will be accepted */
+/* Sockets that listen already, -1 at the end; on failure they are in *l as far as they were looked at, for
+ * listen_close. E_ARGUMENT, E_SYSTEM. */
+thrum_status listen_given(struct listener *l, const int *fds, bool tls, thrum_error *err);
+/* One more listener at the same place: sockets of its own where the system shares a port (SO_REUSEPORT, which
+ * the first must have), else copies. On failure listen_close undoes what there is. */
+thrum_status listen_again(struct listener *l, const struct listener *first, int backlog, thrum_error *err);
 /* Stops listening; unlink_too: removes the Unix socket file (not in a child of fork). Fine on a closed one.
  */
 void listen_close(struct listener *l, bool unlink_too);

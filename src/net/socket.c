@@ -185,3 +185,23 @@ int stream_socket(struct stream **out, int fd)
     (void)sys.close(fd);
     return r;
 }
+
+int socket_unwrap(struct stream *s)
+{
+    if (s->ops != &socket_ops)
+        return -1;
+    int fd = of(s)->fd;
+    mem_free(of(s));
+    return fd;
+}
+
+void socket_peer(int fd, char *out, size_t cap)
+{
+    struct address a;
+    memset(&a, 0, sizeof a);
+    a.len = sizeof a.a;
+    if (sys.getpeername(fd, (struct sockaddr *)&a.a, &a.len) == 0)
+        address_text(&a, out, cap);
+    else
+        text_format(out, cap, "%s", "unknown"); /* it has gone already */
+}

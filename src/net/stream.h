@@ -57,5 +57,9 @@ void stream_below_describe(const struct stream *s, char *out, size_t cap);
  * on. Owns fd from the call on (closed on failure). 0 or a negative errno: -ENOTSOCK and -EPROTOTYPE for what
  * is no stream socket, -ENOTCONN. src/net/socket.c */
 int stream_socket(struct stream **out, int fd);
+/* If s is nothing but a socket: its descriptor, which is the caller's then, and s is gone. Else -1. */
+int socket_unwrap(struct stream *s);
+/* The peer of a connected socket, as describe gives it. */
+void socket_peer(int fd, char *out, size_t cap);
 
 #endif

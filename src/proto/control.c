@@ -257,7 +257,7 @@ static bool has_fresh_pong(const thrum_proto *p)
 
 static void keep_alive(thrum_proto *p)
 {
-    if (p->paused) {
+    if (p->paused || p->unread) {
         /* We do not listen, so the peer's silence means nothing; but it may need a sign of life from us. */
         if (p->now >= next_ping(p)) {
             p->heard = p->now;
@@ -304,7 +304,7 @@ thrum_time control_deadline(const thrum_proto *p)
         at = earlier(at, p->open_by);
     at = earlier(at, forgets_at(p));
     if (keeps_alive(p))
-        at = earlier(at, p->ping_by && !p->paused ? p->ping_by : next_ping(p));
+        at = earlier(at, p->ping_by && !p->paused && !p->unread ? p->ping_by : next_ping(p));
     return at;
 }
 

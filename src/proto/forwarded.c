@@ -43,7 +43,7 @@ void forwarded_peer(thrum_proto *p)
 {
     thrum_slice v[ENTRIES];
     char text[TEXT_MAX], found[TEXT_MAX] = "";
-    if (!settings_trusts(p->set, p->peer))
+    if (!settings_trusts(p->set, proto_peer(p)))
         return;
     const size_t n = last_entries(v, p->parsed), most = n < ENTRIES ? n : ENTRIES;
     for (size_t i = 0; i < most; i++) {

@@ -114,7 +114,7 @@ void server_head_done(thrum_proto *p)
         proto_fail(p, 0, THRUM_E_MEMORY, "no memory for the client's head");
         return;
     }
-    LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "< %s request from %s", p->request->method, p->peer);
+    LOG(LOG_HTTP, LOG_DEBUG, p->host.id, "< %s request from %s", p->request->method, proto_peer(p));
     struct refusal r = judge_http(p);
     if (r.status) {
         refuse(p, r);
@@ -122,7 +122,7 @@ void server_head_done(thrum_proto *p)
     }
     /* A callback may answer a request that is no handshake at all; without one there is nothing to ask. */
     r = judge_websocket(p);
-    if (r.status && !p->set->on_request) {
+    if (r.status && !p->set->on_request && !p->set->routed) {
         refuse(p, r);
         return;
     }
@@ -145,11 +145,18 @@ const thrum_request *proto_asks(const thrum_proto *p)
 
 thrum_status proto_decide(const thrum_request *r, const struct settings *s, struct decision *d)
 {
+    return proto_decide_by(r, s, s->on_request, s->arg, d);
+}
+
+thrum_status proto_decide_by(const thrum_request *r, const struct settings *s,
+                             int (*on_request)(const thrum_request *r, thrum_reply *a, void *arg), void *arg,
+                             struct decision *d)
+{
     *d = (struct decision){.subprotocol = -1, .reply = reply_new()};
     if (!d->reply)
         return THRUM_E_MEMORY;
-    if (s->on_request)
-        d->status = s->on_request(r, d->reply, s->arg);
+    if (on_request)
+        d->status = on_request(r, d->reply, arg);
     if (d->status != 0 && d->status != 101)
         return THRUM_OK;
     if (!credentials_suffice(r, s)) {

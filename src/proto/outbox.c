@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "proto/park.h"
 #include "proto/proto_int.h"
 #include "wire/mask.h"
 #include <string.h>
@@ -44,11 +45,12 @@ static void item_free(thrum_proto *p, struct item *i)
     mem_free(i);
 }
 
-static void queue(thrum_proto *p, struct item *i)
+/* First: it has begun to be written already. */
+static void queue(thrum_proto *p, struct item *i, bool first)
 {
-    p->pending += i->n;
-    if (!i->passes) {
-        list_push(&p->out, &i->link);
+    p->pending += i->n - i->done;
+    if (first || !i->passes) {
+        list_push(first ? p->out.next : &p->out, &i->link);
         return;
     }
     /* Behind what has begun and behind other control frames and HTTP, before data that is fresh. */
@@ -68,7 +70,7 @@ thrum_status outbox_bytes(thrum_proto *p, const void *d, size_t n)
     if (!i)
         return THRUM_E_MEMORY;
     memcpy(i->own, d, n);
-    queue(p, i);
+    queue(p, i, false);
     return THRUM_OK;
 }
 
@@ -154,7 +156,7 @@ static thrum_status queue_control(thrum_proto *p, uint8_t opcode, thrum_slice s,
     i->answer = answer;
     i->passes = opcode != FRAME_CLOSE; /* behind a Close no data may follow (RFC 6455 section 5.5.1) */
     i->pong = opcode == FRAME_PONG;
-    queue(p, i);
+    queue(p, i, false);
     count_out(p, opcode);
     trace(p, opcode, s, s.n, true);
     return THRUM_OK;
@@ -221,8 +223,9 @@ static thrum_status may_send(const thrum_proto *p, thrum_kind k, const thrum_sli
 static void sent(thrum_proto *p, struct item *i, thrum_kind k, size_t payload, bool last, struct utf8 u)
 {
     i->data = true;
+    i->whole = last && !p->sending;
     i->payload = payload;
-    queue(p, i);
+    queue(p, i, false);
     p->borrowed = i;
     p->lost = false;
     p->utf8_before = p->sending ? p->sending_utf8 : (struct utf8){0};
@@ -310,16 +313,21 @@ static thrum_status send_copy(thrum_proto *p, thrum_kind k, const thrum_slice *v
     return THRUM_OK;
 }
 
+thrum_status proto_send_copy(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last,
+                             thrum_switch compress)
+{
+    bool small = is_compressed(p, total_of(v, n), compress);
+    thrum_status st = small ? send_deflated(p, k, v, n, last) : THRUM_E_UNFINISHED;
+    if (st == THRUM_E_UNFINISHED)
+        st = send_copy(p, k, v, n, last);
+    p->borrowed = NULL; /* nobody asks how far this one is */
+    return st;
+}
+
 thrum_status thrum_proto_send_with(thrum_proto *p, thrum_kind k, thrum_slice s, bool last,
                                    thrum_switch compress)
 {
-    if (!p || (!s.p && s.n > 0))
-        return THRUM_E_ARGUMENT;
-    thrum_status st = is_compressed(p, s.n, compress) ? send_deflated(p, k, &s, 1, last) : THRUM_E_UNFINISHED;
-    if (st == THRUM_E_UNFINISHED)
-        st = send_copy(p, k, &s, 1, last);
-    p->borrowed = NULL; /* nobody asks how far this one is */
-    return st;
+    return !p || (!s.p && s.n > 0) ? THRUM_E_ARGUMENT : proto_send_copy(p, k, &s, 1, last, compress);
 }
 
 thrum_status thrum_proto_send(thrum_proto *p, thrum_kind k, thrum_slice s, bool last)
@@ -369,7 +377,8 @@ static struct shared *shared_frame(thrum_kind k, thrum_slice payload, bool rsv1)
     if (!s)
         return NULL;
     atomic_init(&s->refs, 1);
-    memset(s->deflated, 0, sizeof s->deflated);
+    for (size_t i = 0; i < SHARED_BITS; i++)
+        atomic_init(&s->deflated[i], NULL);
     s->kind = k;
     s->payload = payload.n;
     size_t hn = frame_encode(s->p, &h);
@@ -387,9 +396,11 @@ struct shared *shared_new(thrum_kind k, thrum_slice payload)
 void shared_drop(struct shared *s)
 {
     if (s && atomic_fetch_sub(&s->refs, 1) == 1) {
-        for (size_t i = 0; i < SHARED_BITS; i++)
-            if (s->deflated[i] != s)
-                shared_drop(s->deflated[i]);
+        for (size_t i = 0; i < SHARED_BITS; i++) {
+            struct shared *form = atomic_load(&s->deflated[i]);
+            if (form != s)
+                shared_drop(form);
+        }
         mem_free(s);
     }
 }
@@ -399,22 +410,59 @@ static thrum_slice text_of(const struct shared *s)
     return (thrum_slice){s->p + s->n - s->payload, s->payload};
 }
 
-/* The frame for this connection: compressed once for each size of window, without a reference to what came
- * before; where that is no smaller, or there is no memory, as it is. */
-static struct shared *form_of(const thrum_proto *p, struct shared *s)
+static struct shared *deflated_form(struct shared *s, struct deflate_how how)
 {
-    if (!is_compressed(p, s->payload, THRUM_DEFAULT))
+    struct shared *form = NULL;
+    struct deflater *with = deflater_take(how);
+    thrum_slice text = text_of(s), small;
+    if (!with)
+        return NULL;
+    if (deflater_run(with, (thrum_slice){NULL, 0}, &text, 1, &small))
+        form = small.n - 4 < text.n ? shared_frame(s->kind, (thrum_slice){small.p, small.n - 4}, true) : s;
+    deflater_give(with);
+    return form;
+}
+
+/* Compressed once for each size of window, without a reference to what came before; where that is no smaller,
+ * or there is no memory, as it is. Two threads may both make one: the first stays. */
+struct shared *shared_form(const struct settings *set, const struct deflate *d, struct shared *s)
+{
+    if (!d || d->sending || s->payload < set->compress_min || codec_load() == CODEC_FULL)
         return s;
-    struct shared **form = &s->deflated[p->deflate->how.bits - 8];
-    struct deflater *with = *form ? NULL : deflater_take(p->deflate->how);
-    if (with) {
-        thrum_slice text = text_of(s), small;
-        if (deflater_run(with, (thrum_slice){NULL, 0}, &text, 1, &small))
-            *form =
-                small.n - 4 < text.n ? shared_frame(s->kind, (thrum_slice){small.p, small.n - 4}, true) : s;
-        deflater_give(with);
+    _Atomic(struct shared *) *place = &s->deflated[d->how.bits - 8];
+    struct shared *form = atomic_load(place), *none = NULL;
+    if (form || !(form = deflated_form(s, d->how)))
+        return form ? form : s;
+    if (!atomic_compare_exchange_strong(place, &none, form)) {
+        if (form != s)
+            shared_drop(form);
+        form = none;
     }
-    return *form ? *form : s;
+    return form;
+}
+
+void shared_told(struct deflate *d, const struct shared *s, const struct shared *form)
+{
+    if (form != s)
+        deflate_was_told(d, text_of(s));
+}
+
+thrum_status proto_send_form(thrum_proto *p, struct shared *s, struct shared *form, size_t done)
+{
+    struct item *i = item_new(0, 0);
+    if (!i)
+        return THRUM_E_MEMORY;
+    shared_told(p->deflate, s, form);
+    atomic_fetch_add(&form->refs, 1);
+    i->shared = form;
+    i->n = form->n;
+    i->done = done;
+    i->data = true;
+    i->whole = true;
+    queue(p, i, done > 0);
+    p->stats.messages_out++;
+    p->stats.bytes_out += s->payload;
+    return THRUM_OK;
 }
 
 thrum_status proto_send_shared(thrum_proto *p, struct shared *s)
@@ -425,20 +473,33 @@ thrum_status proto_send_shared(thrum_proto *p, struct shared *s)
         return THRUM_E_CLOSED;
     if (p->pending >= p->set->send_high)
         return THRUM_E_FULL;
-    struct item *i = item_new(0, 0);
+    return proto_send_form(p, s, shared_form(p->set, p->deflate, s), 0);
+}
+
+thrum_status proto_put_first(thrum_proto *p, const uint8_t *d, size_t n)
+{
+    struct item *i = item_new(n, 0);
     if (!i)
         return THRUM_E_MEMORY;
-    struct shared *form = form_of(p, s);
-    if (form != s)
-        deflate_was_told(p->deflate, text_of(s));
-    atomic_fetch_add(&form->refs, 1);
-    i->shared = form;
-    i->n = form->n;
-    i->data = true;
-    queue(p, i);
-    p->stats.messages_out++;
-    p->stats.bytes_out += s->payload;
+    memcpy(i->own, d, n);
+    queue(p, i, true);
     return THRUM_OK;
+}
+
+size_t proto_drop_oldest(thrum_proto *p, size_t most)
+{
+    size_t dropped = 0;
+    list_each_safe (l, next, &p->out) {
+        struct item *i = list_of(l, struct item, link);
+        if (p->pending <= most)
+            break;
+        if (!i->whole || i->done > 0)
+            continue;
+        item_free(p, i);
+        p->stats.messages_out--;
+        dropped++;
+    }
+    return dropped;
 }
 
 /* ---- lent payloads

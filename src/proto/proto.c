@@ -161,7 +161,7 @@ void proto_goodbye(thrum_proto *p, uint16_t code)
 /* ---- making
  * ------------------------------------------------------------------------------------------------------ */
 
-static thrum_proto *make(const struct settings *s, const thrum_host *h, bool server, thrum_time now)
+thrum_proto *proto_make(const struct settings *s, const thrum_host *h, bool server, thrum_time now)
 {
     thrum_proto *p = mem_zalloc(sizeof *p);
     if (!p)
@@ -179,8 +179,7 @@ static thrum_proto *make(const struct settings *s, const thrum_host *h, bool ser
     buf_init(&p->head, HTTP1_HEAD_MAX + BODY_MAX);
     buf_init(&p->behind, BEHIND_MAX);
     buf_init(&p->msg, SIZE_MAX);
-    p->peer = mem_strdup(h->peer ? h->peer : "");
-    if (!p->peer) {
+    if (h->peer && !(p->peer = mem_strdup(h->peer))) {
         mem_free(p);
         return NULL;
     }
@@ -189,7 +188,7 @@ static thrum_proto *make(const struct settings *s, const thrum_host *h, bool ser
 
 const char *proto_peer(const thrum_proto *p)
 {
-    return p->peer;
+    return p->peer ? p->peer : "";
 }
 
 thrum_status proto_set_peer(thrum_proto *p, const char *peer)
@@ -223,7 +222,7 @@ thrum_status proto_new_client_with(thrum_proto **out, const char *url, const str
                                    const struct settings *s, const thrum_host *h, thrum_time now,
                                    thrum_error *err)
 {
-    thrum_proto *p = make(s, h, false, now);
+    thrum_proto *p = proto_make(s, h, false, now);
     *out = NULL;
     if (!p)
         return error_set(err, THRUM_E_MEMORY, "no memory for a connection");
@@ -238,7 +237,7 @@ thrum_status proto_new_client_with(thrum_proto **out, const char *url, const str
 thrum_status proto_new_server(thrum_proto **out, const struct settings *s, const thrum_host *h, bool defer,
                               thrum_time now, thrum_error *err)
 {
-    *out = make(s, h, true, now);
+    *out = proto_make(s, h, true, now);
     if (!*out)
         return error_set(err, THRUM_E_MEMORY, "no memory for a connection");
     (*out)->defer = defer;

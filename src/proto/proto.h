@@ -43,6 +43,10 @@ struct decision {
     struct thrum_reply *reply; /* header fields and body; owned */
 };
 thrum_status proto_decide(const thrum_request *r, const struct settings *s, struct decision *d);
+/* The same with another callback than the settings', or none. */
+thrum_status proto_decide_by(const thrum_request *r, const struct settings *s,
+                             int (*on_request)(const thrum_request *r, thrum_reply *a, void *arg), void *arg,
+                             struct decision *d);
 /* Takes d->reply. Then feeds what the client had sent behind its request. */
 thrum_status proto_answer(thrum_proto *p, struct decision *d, thrum_time now);
 void decision_free(struct decision *d); /* fine after proto_answer */
@@ -79,9 +83,9 @@ enum proto_borrow proto_settle(thrum_proto *p);
 enum { SHARED_BITS = 8 };
 struct shared {
     _Atomic(size_t) refs;
-    struct shared
-        *deflated[SHARED_BITS]; /* the same compressed, for windows of 8 to 15 bits, made when one is needed
-                                 * by the one thread that broadcasts; itself: that is no smaller */
+    /* The same compressed, for windows of 8 to 15 bits, made when one is needed; itself: that is no smaller
+     */
+    _Atomic(struct shared *) deflated[SHARED_BITS];
     thrum_kind kind;
     size_t payload; /* bytes of payload */
     size_t n;

@@ -22,6 +22,7 @@ struct item { /* of the outbox: one frame, or an HTTP message */
     struct list link;
     bool passes, pong, data; /* may go before fresh data; is a pong; is data */
     bool deflated;           /* is of a compressed message */
+    bool whole;              /* is all of a message */
     bool answer;             /* a pong to a ping of the peer's: one of many later ones may replace it */
     struct shared *shared;
     thrum_slice *v; /* borrowed payload; NULL else */
@@ -103,7 +104,7 @@ struct thrum_proto {
     /* events out */
     struct list events, informs; /* informs: the pings and pongs of events, the oldest first */
     size_t queued, queued_bytes, ninforms;
-    bool paused;
+    bool paused, unread;
     /* frames out */
     struct list out;
     size_t pending;
@@ -131,6 +132,7 @@ struct thrum_proto {
 };
 
 /* proto.c */
+thrum_proto *proto_make(const struct settings *s, const thrum_host *h, bool server, thrum_time now);
 void proto_set_state(thrum_proto *p, thrum_state s, const char *why);
 /* The one way to fail: keeps the first error, sends Close with the code where that is possible, ends reading.
  * A rule that the peer broke behind messages still to be answered ends reading only; the rest is put off

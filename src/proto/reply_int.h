@@ -17,6 +17,7 @@ struct thrum_reply {
     size_t nfields;
     char *body, *type;
     size_t n;
+    void *user; /* of the connection to be, see thrum_reply_user */
 };
 
 struct thrum_reply *reply_new(void);

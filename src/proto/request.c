@@ -40,7 +40,7 @@ thrum_request *request_new(const thrum_proto *p, const struct http1_head *h)
     thrum_slice offered[OFFERED_MAX + 1];
     r->n = h->n;
     r->noffered = split_offered(offered, h);
-    size_t size = h->method.n + h->target.n + h->reason.n + strlen(p->peer) + 4 + credentials_size(h);
+    size_t size = h->method.n + h->target.n + h->reason.n + strlen(proto_peer(p)) + 4 + credentials_size(h);
     for (size_t i = 0; i < h->n; i++)
         size += h->fields[i].name.n + h->fields[i].value.n + 2;
     for (size_t i = 0; i < r->noffered; i++)
@@ -56,7 +56,7 @@ thrum_request *request_new(const thrum_proto *p, const struct http1_head *h)
     r->method = put(&at, h->method);
     r->target = put(&at, h->target);
     r->reason = put(&at, h->reason);
-    r->peer = put(&at, field_text(p->peer));
+    r->peer = put(&at, field_text(proto_peer(p)));
     for (size_t i = 0; i < h->n; i++) {
         r->names[i] = put(&at, h->fields[i].name);
         r->values[i] = put(&at, h->fields[i].value);

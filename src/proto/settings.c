@@ -162,6 +162,8 @@ struct common { /* what both structs of options have */
     thrum_span open_timeout, close_timeout, send_timeout, ping_interval, ping_timeout;
     uint64_t max_message, max_frame, max_fragments, recv_high, recv_low, send_high, spin_us;
     thrum_switch interruptible, attended;
+    uint64_t send_low;
+    uint32_t when_full, spare_loop;
     thrum_span compress_idle;
     uint64_t compress_min;
     thrum_switch compression, server_no_context_takeover, client_no_context_takeover;
@@ -171,10 +173,10 @@ struct common { /* what both structs of options have */
     {                                                                                                        \
         (o).open_timeout, (o).close_timeout, (o).send_timeout, (o).ping_interval, (o).ping_timeout,          \
             (o).max_message, (o).max_frame, (o).max_fragments, (o).recv_high, (o).recv_low, (o).send_high,   \
-            (o).spin_us, (o).interruptible, (o).attended, (o).compress_idle, (o).compress_min,               \
-            (o).compression, (o).server_no_context_takeover, (o).client_no_context_takeover,                 \
-            (o).server_max_window_bits, (o).client_max_window_bits, (o).compress_level, (o).compress_memory, \
-            (o).spare                                                                                        \
+            (o).spin_us, (o).interruptible, (o).attended, (o).send_low, (o).when_full, (o).spare_loop,       \
+            (o).compress_idle, (o).compress_min, (o).compression, (o).server_no_context_takeover,            \
+            (o).client_no_context_takeover, (o).server_max_window_bits, (o).client_max_window_bits,          \
+            (o).compress_level, (o).compress_memory, (o).spare                                               \
     }
 
 static thrum_status number(uint8_t *out, uint32_t in, uint8_t least, uint8_t most, uint8_t none,
@@ -198,8 +200,10 @@ static thrum_status compression(struct settings *s, const struct common *o, thru
         return error_set(err, THRUM_E_TOO_NEW,
                          "an option is set that thrum " THRUM_VERSION " does not know (.spare)");
     s->compression = o->compression != THRUM_OFF;
-    s->server_takeover = o->server_no_context_takeover != THRUM_ON;
-    s->client_takeover = o->client_no_context_takeover != THRUM_ON;
+    /* A message that is dropped must be one that no later one refers to. */
+    bool drops = o->when_full == THRUM_FULL_DROP_OLDEST;
+    s->server_takeover = o->server_no_context_takeover != THRUM_ON && !drops;
+    s->client_takeover = o->client_no_context_takeover != THRUM_ON && !drops;
     s->compress_min = o->compress_min ? o->compress_min : 64;
     thrum_status st =
         number(&s->server_bits, o->server_max_window_bits, 8, 15, 12, "server_max_window_bits", err);
@@ -236,6 +240,16 @@ static thrum_status common(struct settings *s, const struct common *o, thrum_err
     if (s->spin_us > 1000000)
         return error_set(err, THRUM_E_ARGUMENT,
                          ".spin_us is over 1,000,000: that is a second of a busy processor");
+    s->send_low = o->send_low ? o->send_low : s->send_high / 4;
+    if (s->send_low >= s->send_high)
+        return error_set(err, THRUM_E_ARGUMENT, ".send_low is not below .send_high");
+    if (o->when_full > THRUM_FULL_CLOSE)
+        return error_set(err, THRUM_E_ARGUMENT, ".when_full is %lu: it is a thrum_full",
+                         (unsigned long)o->when_full);
+    if (o->spare_loop != 0)
+        return error_set(err, THRUM_E_TOO_NEW,
+                         "an option is set that thrum " THRUM_VERSION " does not know (.spare_loop)");
+    s->when_full = o->when_full;
     s->interruptible = o->interruptible == THRUM_ON;
     s->attended = o->attended;
     return compression(s, o, err);

@@ -7,15 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cidr.h"
-#include <thrum/server.h>
+#include <thrum/loop.h>
 
 struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT64_MAX for none */
     int64_t open_timeout, close_timeout, send_timeout, ping_interval, ping_timeout;
     uint64_t max_message, max_frame, max_fragments;
-    uint64_t recv_high, recv_low, send_high, spin_us;
+    uint64_t recv_high, recv_low, send_high, send_low, spin_us;
     size_t recv_high_messages, recv_low_messages; /* 16 and 4 */
     bool interruptible;
     thrum_switch attended;
+    uint32_t when_full; /* a thrum_full */
     /* permessage-deflate */
     bool compression, server_takeover, client_takeover;
     uint8_t server_bits, client_bits, compress_level, compress_memory;
@@ -35,6 +36,7 @@ struct settings { /* spans in milliseconds, -1 for never; limits in bytes, UINT6
     char *server_name;
     uint64_t max_conns, backlog, stack_size;
     bool reuse_port, unlink_socket;
+    bool routed;            /* requests of any kind are asked about, by path */
     char **users, **tokens; /* NULL: nobody is asked who he is */
     char *realm;
     struct cidr *trusted; /* proxies before us */

@@ -386,11 +386,12 @@ static int in_child(struct thrum_conn *free_one, struct thrum_conn *held_one)
  * again; at the child's exit nothing is said for either. */
 static void test_fork(void **state)
 {
+    static const struct registry_front front = {.forked = front_forked};
     struct peer p, q;
     pthread_t t;
     int ours = -1, other = -1, status;
     (void)state;
-    assert_int_equal(registry_start(front_forked), 0);
+    assert_int_equal(registry_start(&front), 0);
     assert_true(peer_pair(&p, AF_UNIX, &ours) && peer_pair(&q, AF_UNIX, &other));
     struct thrum_conn *c = connect_on(ours), *d = connect_on(other);
     answer(&p);

@@ -80,6 +80,10 @@ URIS = ["ws://localhost", "ws://example.org:8080/a/b?c=d", "wss://[::1]:9/", "ws
 FIELDS = ["permessage-deflate; client_max_window_bits", 'a; b="c", d;e=f', ", ,", 'x="', "a;;b", "a;", "a=1;b", "a b",
           '"a,b", c', "permessage-deflate; server_no_context_takeover; server_max_window_bits=10, x"]
 
+ROUTES = {"parameter": "/chat/:room\n/chat/a%2Fb?x", "two-parameters": "/:a/x/:b\n/1/x/%C3%a9", "rest": "/f/*\n/f/a//b%2f..",
+          "empty-rest": "/*\n/", "first-wins": "/a/b\n/a/:x\n/*\n/%61/%62", "rest-for-earlier": "/:a\n/*\n/a/b",
+          "none": "/a\n/b\n/c", "nul": "/*\n/a%00b", "cut": "/*\n/a%4", "no-slash": "/*\nhttp://a/",
+          "bad-name": "/:\n/", "twice": "/:a/:a\n/b/c", "star-inside": "/*/a\n/b/a", "no-routes": "/a"}
 
 
 # RFC 7692 section 7.2.3, without the tail; then faults, and two of them in one stream.
@@ -192,6 +196,8 @@ for name, data in heads():
     write("handshake", name, data)
 for i, text in enumerate(URIS):
     write("uri", f"{i:02}", text.encode())
+for name, text in ROUTES.items():
+    write("route", name, text.encode())
 for i, text in enumerate(FIELDS):
     write("field", f"{i:02}", text.encode())
 for name, data in streams():

@@ -36,6 +36,7 @@ enum call {
     CALL_sendmsg,
     CALL_shutdown,
     CALL_close,
+    CALL_dup,
     CALL_poll,
     CALL_epoll_create1,
     CALL_epoll_ctl,
@@ -73,6 +74,7 @@ static const struct {
     [CALL_sendmsg] = {"sendmsg", {EINTR, EAGAIN, ECONNRESET, EPIPE, ETIMEDOUT, ENOBUFS, ENOMEM, SHORT}},
     [CALL_shutdown] = {"shutdown", {ENOTCONN, ENOBUFS}},
     [CALL_close] = {"close", {EINTR, EIO}},
+    [CALL_dup] = {"dup", {EMFILE}},
     [CALL_poll] = {"poll", {EINTR, ENOMEM}},
     [CALL_epoll_create1] = {"epoll_create1", {EMFILE, ENFILE, ENOMEM}},
     [CALL_epoll_ctl] = {"epoll_ctl", {ENOMEM, ENOSPC}},
@@ -157,6 +159,7 @@ SHIM(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n))
 SHIM(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
 SHIM(int, get_flags, (int fd), (fd))
 SHIM(int, set_flags, (int fd, int flags), (fd, flags))
+SHIM(int, dup, (int fd), (fd))
 SHIM(int, set_cloexec, (int fd), (fd))
 
 /* Result of a transfer that is not to happen, or 1 with *n shortened where it is. */
@@ -257,6 +260,7 @@ static const struct sys shims = {
     .sendmsg = shim_sendmsg,
     .shutdown = shim_shutdown,
     .close = shim_close,
+    .dup = shim_dup,
     .poll = shim_poll,
     .epoll_create1 = shim_epoll_create1,
     .epoll_ctl = shim_epoll_ctl,

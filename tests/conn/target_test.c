@@ -1,7 +1,7 @@
 /* target_test.c: where credentials go, and where they do not. connect_test.c sees the same on the wire. */
-#include "block/target.h"
+#include "conn/target.h"
 
-#include "block_test.h"
+#include "conn_test.h"
 
 static thrum_error err;
 static struct target t;

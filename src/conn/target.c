@@ -1,7 +1,7 @@
 /* target.c: the rules of credentials. They go to the origin that they were given for and to no other; Basic
  * goes out unasked only where nobody can listen on the way (TLS, this machine), else the server must ask, and
  * may ask for Digest instead. */
-#include "block/target.h"
+#include "conn/target.h"
 
 #include "base/log.h"
 #include "base/mem.h"

@@ -1,7 +1,7 @@
 /* target.h: where a client's connect leads, and as whom it shows itself there: from the URL, through
  * redirects, to the answer to a challenge. */
-#ifndef BLOCK_TARGET_H
-#define BLOCK_TARGET_H
+#ifndef CONN_TARGET_H
+#define CONN_TARGET_H
 
 #include "conn/conn.h"
 #include "wire/uri.h"

@@ -1,0 +1,354 @@
+/* loop.c: a loop's life and its turns. A turn: what the poller has, letters of other threads, timers; then
+ * all that has to leave leaves, and what has ended is freed. Callbacks of the user's run inside a turn and
+ * never one in another. */
+#include "base/clock.h"
+#include "base/fork.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "base/thread.h"
+#include "event/gate.h"
+#include "event/listener.h"
+#include "event/opening.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A pointer to anything of ours has its low bits free. */
+void *source_of(const void *p, enum source s)
+{
+    return (void *)((uintptr_t)p | (uintptr_t)s);
+}
+
+thrum_status loop_mine(const struct thrum_loop *l)
+{
+    if (!l)
+        return THRUM_E_ARGUMENT;
+    return l->generation == atomic_load_explicit(&fork_generation, memory_order_relaxed) ? THRUM_OK
+                                                                                         : THRUM_E_FORKED;
+}
+
+bool loop_is_here(const struct thrum_loop *l)
+{
+    return atomic_load_explicit(&l->owner, memory_order_relaxed) == pthread_self();
+}
+
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------- */
+
+void loop_free_parts(struct thrum_loop *l)
+{
+    chunks_free(l);
+    poller_free(l->poller);
+    lock_destroy(&l->box_lock);
+    mem_free(l->slots);
+    mem_free(l->hot);
+    mem_free(l);
+}
+
+static thrum_status set_up(struct thrum_loop *l, thrum_error *err)
+{
+    int e = lock_init(&l->box_lock);
+    if (e)
+        return error_os(err, THRUM_E_SYSTEM, e, "no lock for the loop");
+    l->hot = mem_alloc(LOOP_HOT + 1);
+    if (!l->hot)
+        return error_set(err, THRUM_E_MEMORY, "no memory for a loop");
+    e = poller_new_loop(&l->poller, NULL);
+    if (e == EINVAL || e == ENOSYS)
+        return error_set(
+            err, THRUM_E_ARGUMENT, "THRUM_BACKEND is \"%.40s\": it may be uring, epoll or poll%s",
+            getenv("THRUM_BACKEND"), e == ENOSYS ? ", and this system has not got that one" : "");
+    return e == ENOMEM ? error_set(err, THRUM_E_MEMORY, "no memory for a loop")
+           : e         ? error_os(err, THRUM_E_SYSTEM, e, "the system gives nothing to wait with")
+                       : THRUM_OK;
+}
+
+thrum_status loop_make(struct thrum_loop **out, bool of_listener, thrum_error *err)
+{
+    thrum_status s = event_start(err);
+    if (s != THRUM_OK)
+        return s;
+    struct thrum_loop *l = mem_zalloc(sizeof *l);
+    if (!l)
+        return error_set(err, THRUM_E_MEMORY, "no memory for a loop");
+    l->generation = atomic_load(&fork_generation);
+    l->listeners_own = of_listener;
+    atomic_init(&l->owner,
+                of_listener ? (pthread_t)0 : pthread_self()); /* 0: until its own thread has begun */
+    l->now = clock_now();
+    l->free_slot = UINT32_MAX;
+    l->dirty_end = &l->dirty;
+    wheel_init(&l->conns, l->now);
+    wheel_init(&l->others, l->now);
+    list_init(&l->box);
+    list_init(&l->timers);
+    list_init(&l->jobs);
+    list_init(&l->listeners);
+    s = set_up(l, err);
+    if (s != THRUM_OK) {
+        loop_free_parts(l);
+        return s;
+    }
+    end_list(l);
+    LOG(LOG_LOOP, LOG_DEBUG, 0, "a loop on %s", poller_name(l->poller));
+    *out = l;
+    return THRUM_OK;
+}
+
+thrum_status thrum_loop_new(thrum_loop **out, thrum_error *err)
+{
+    thrum_error mine;
+    err = err ? err : &mine;
+    memset(err, 0, sizeof *err);
+    if (!out)
+        return error_set(err, THRUM_E_ARGUMENT, "there is no place for the loop: out is NULL");
+    *out = NULL;
+    return loop_make(out, false, err);
+}
+
+/* ---- a turn
+ * -------------------------------------------------------------------------------------------------- */
+
+static void conn_event(struct lconn *c, const struct poller_event *e)
+{
+    if (c->is_dead)
+        return;
+    if (e->what & POLLER_DATA) {
+        if (e->n > 0)
+            lconn_took(c, e->bytes, (size_t)e->n);
+        else
+            lconn_in_ended(c, (int)-e->n);
+    } else if (e->what & (POLLER_IN | POLLER_END)) {
+        lconn_readable(c);
+    }
+    lconn_settle(c);
+}
+
+static void hand_out(struct thrum_loop *l, const struct poller_event *e)
+{
+    (void)l;
+    if (e->data == NULL)
+        return;
+    void *p = (void *)((uintptr_t)e->data & ~(uintptr_t)7);
+    switch ((enum source)((uintptr_t)e->data & 7)) {
+    case SOURCE_CONN: conn_event(p, e); break;
+    case SOURCE_ACCEPT: accept_event(p, e); break;
+    case SOURCE_OPENING: opening_event(p, e); break;
+    }
+}
+
+static void run_timers(struct thrum_loop *l)
+{
+    for (struct wheel_node *n; (n = wheel_pop(&l->conns, l->now));)
+        lconn_time(list_of(n, struct lconn, timer));
+    for (struct wheel_node *n; (n = wheel_pop(&l->others, l->now));) {
+        struct later *x = list_of(n, struct later, timer);
+        x->fn(x);
+    }
+}
+
+/* What is made dirty while this runs is looked at, too; each at its own pace: who dirties itself again comes
+ * last. */
+static void settle_dirty(struct thrum_loop *l)
+{
+    while (l->dirty) {
+        struct lconn *c = l->dirty;
+        l->dirty = c->next;
+        if (!l->dirty)
+            l->dirty_end = &l->dirty;
+        c->dirty = false;
+        if (c->is_dead)
+            lconn_lay(c); /* it has ended in the list */
+        else
+            lconn_settle(c);
+    }
+}
+
+static int64_t next_time(const struct thrum_loop *l)
+{
+    int64_t a = wheel_next(&l->conns), b = wheel_next(&l->others);
+    return a < b ? a : b;
+}
+
+void loop_after_call(struct thrum_loop *l)
+{
+    if (l->turning)
+        return;
+    l->turning = true; /* as callbacks run */
+    settle_dirty(l);
+    lconn_bury(l);
+    l->turning = false;
+    post_turn_over(l);
+    poller_flush(l->poller);
+    if (l->foreign)
+        (void)poller_alarm(l->poller, next_time(l));
+}
+
+static int wait_for(struct thrum_loop *l, struct poller_event *e, int64_t until)
+{
+    int64_t at = next_time(l);
+    int ms = until < at ? clock_poll_ms(l->now, until) : clock_poll_ms(l->now, at);
+    gate_out(l);
+    int n = poller_wait(l->poller, e, LOOP_EVENTS, ms);
+    gate_in(l);
+    l->now = clock_now();
+    return n;
+}
+
+/* One turn; a negative errno where the system refuses to wait. */
+static int turn(struct thrum_loop *l, int64_t until)
+{
+    struct poller_event e[LOOP_EVENTS];
+    l->turning = true;
+    int n = wait_for(l, e, until);
+    for (int i = 0; i < n; i++)
+        hand_out(l, &e[i]);
+    post_deliver(l);
+    run_timers(l);
+    settle_dirty(l);
+    lconn_bury(l);
+    l->turning = false;
+    post_turn_over(l);
+    return n;
+}
+
+static bool is_alive(const struct thrum_loop *l)
+{
+    return l->nconns > 0 || l->others_alive > 0 || l->dirty || !post_is_empty(l);
+}
+
+static thrum_status enter(thrum_loop *l, thrum_wait t)
+{
+    thrum_status s = loop_mine(l);
+    if (s != THRUM_OK || (t < 0 && t != THRUM_FOREVER))
+        return s != THRUM_OK ? s : THRUM_E_ARGUMENT;
+    if (l->running || l->turning || l->listeners_own)
+        return THRUM_E_STATE;
+    l->running = true;
+    l->cancel =
+        cancel_off(); /* in the midst of a turn a thread cannot just go; thrum_loop_stop is how it ends */
+    atomic_store_explicit(&l->owner, pthread_self(), memory_order_relaxed);
+    gate_in(l);
+    l->now = clock_now();
+    return THRUM_OK;
+}
+
+static void leave(struct thrum_loop *l)
+{
+    poller_flush(l->poller);
+    if (l->foreign)
+        (void)poller_alarm(l->poller, next_time(l));
+    gate_out(l);
+    l->running = false;
+    cancel_back(l->cancel);
+}
+
+thrum_status thrum_loop_run(thrum_loop *l, thrum_wait t)
+{
+    thrum_status s = enter(l, t);
+    if (s != THRUM_OK)
+        return s;
+    int64_t until = clock_after(l->now, t);
+    for (;;) {
+        if (atomic_exchange(&l->stop, false) || !is_alive(l))
+            break;
+        if (turn(l, until) < 0)
+            s = THRUM_E_SYSTEM;
+        if (s != THRUM_OK)
+            break;
+        if (l->now >= until) {
+            s = atomic_exchange(&l->stop, false) || !is_alive(l) ? THRUM_OK : THRUM_E_TIMEOUT;
+            break;
+        }
+    }
+    leave(l);
+    return s;
+}
+
+thrum_status thrum_loop_step(thrum_loop *l, thrum_wait t)
+{
+    thrum_status s = enter(l, t);
+    if (s != THRUM_OK)
+        return s;
+    if (is_alive(l))
+        s = turn(l, clock_after(l->now, t)) < 0 ? THRUM_E_SYSTEM : THRUM_OK;
+    if (s == THRUM_OK && !is_alive(l))
+        s = THRUM_E_CLOSED;
+    leave(l);
+    return s;
+}
+
+void loop_drive(struct thrum_loop *l)
+{
+    atomic_store_explicit(&l->owner, pthread_self(), memory_order_relaxed);
+    l->running = true;
+    gate_in(l);
+    while (!atomic_load(&l->stop))
+        if (turn(l, CLOCK_NEVER) < 0) /* it has no memory just now: the next may have */
+            LOG(LOG_LOOP, LOG_WARNING, 0, "a loop cannot wait");
+    gate_out(l);
+    l->running = false;
+}
+
+void thrum_loop_stop(thrum_loop *l)
+{
+    if (loop_mine(l) != THRUM_OK)
+        return;
+    atomic_store(&l->stop, true);
+    poller_wake(l->poller);
+}
+
+int thrum_loop_fd(thrum_loop *l)
+{
+    if (loop_mine(l) != THRUM_OK || l->listeners_own)
+        return -1;
+    int fd = poller_fd(l->poller);
+    l->foreign = fd >= 0;
+    loop_after_call(l);
+    return fd;
+}
+
+const char *thrum_loop_backend(const thrum_loop *l)
+{
+    return l ? poller_name(l->poller) : "";
+}
+
+/* ---- the end
+ * ------------------------------------------------------------------------------------------------- */
+
+void loop_destroy(struct thrum_loop *l)
+{
+    l->turning = true; /* callbacks run below, */
+    l->ending = true;  /* and begin nothing that would outlive the loop */
+    gate_in(l);
+    l->now = clock_now();
+    while (!list_empty(&l->listeners))
+        home_end(list_of(l->listeners.next, struct home, link));
+    opening_end_all(l);
+    for (uint32_t i = 0; i < l->nslots; i++)
+        lconn_end_now(loop_conn(l, i), "the loop was freed");
+    settle_dirty(l);
+    lconn_bury(l);
+    post_return_all(l);
+    timers_free(l);
+    end_unlist(l);
+    gate_out(l);
+    loop_free_parts(l);
+}
+
+thrum_status thrum_loop_free(thrum_loop *l)
+{
+    if (!l)
+        return THRUM_OK;
+    if (loop_mine(l) != THRUM_OK) {
+        end_free_inherited(l);
+        return THRUM_OK;
+    }
+    if (l->running || l->turning || l->listeners_own)
+        return THRUM_E_STATE;
+    if (!loop_is_here(l))
+        return THRUM_E_THREAD;
+    loop_destroy(l);
+    return THRUM_OK;
+}

@@ -1,0 +1,139 @@
+/* park.c: see park.h. */
+#include "proto/park.h"
+#include "base/mem.h"
+#include "proto/proto_int.h"
+#include <string.h>
+
+bool proto_rests(const thrum_proto *p)
+{
+    return p->state == THRUM_OPEN && p->expect == EXPECT_FRAME && p->fh_n == 0 && !p->in_msg && !p->sending &&
+           !p->held && !p->in_ended && p->npings == 0 && p->ping_by == 0 && list_empty(&p->events) &&
+           list_empty(&p->out);
+}
+
+void proto_park(thrum_proto *p, struct parked *to)
+{
+    const thrum_stats *s = &p->stats;
+    *to = (struct parked){
+        .deflate = p->deflate,
+        .latency = p->latency,
+        .heard = p->heard,
+        .told = p->told,
+        .messages_in = s->messages_in,
+        .messages_out = s->messages_out,
+        .bytes_in = s->bytes_in,
+        .bytes_out = s->bytes_out,
+        .wire_in = s->wire_in,
+        .wire_out = s->wire_out,
+        .pings_in = (uint32_t)s->pings_in,
+        .pings_out = (uint32_t)s->pings_out,
+        .pongs_in = (uint32_t)s->pongs_in,
+        .pongs_out = (uint32_t)s->pongs_out,
+    };
+    p->deflate = NULL;
+    thrum_proto_free(p);
+}
+
+static thrum_stats counts_of(const struct parked *from)
+{
+    return (thrum_stats){
+        .messages_in = from->messages_in,
+        .messages_out = from->messages_out,
+        .bytes_in = from->bytes_in,
+        .bytes_out = from->bytes_out,
+        .wire_in = from->wire_in,
+        .wire_out = from->wire_out,
+        .pings_in = from->pings_in,
+        .pings_out = from->pings_out,
+        .pongs_in = from->pongs_in,
+        .pongs_out = from->pongs_out,
+    };
+}
+
+thrum_proto *proto_unpark(struct parked *from, bool server, const struct settings *s, const thrum_host *h,
+                          thrum_time now)
+{
+    thrum_proto *p = proto_make(s, h, server, now);
+    if (!p)
+        return NULL;
+    p->state = THRUM_OPEN;
+    p->expect = EXPECT_FRAME;
+    p->deflate = from->deflate;
+    p->latency = from->latency;
+    p->heard = from->heard;
+    p->told = from->told;
+    p->stats = counts_of(from);
+    from->deflate = NULL;
+    return p;
+}
+
+void parked_free(struct parked *p)
+{
+    deflate_free(p->deflate);
+    p->deflate = NULL;
+}
+
+void parked_stats(const struct parked *p, thrum_stats *out)
+{
+    *out = counts_of(p);
+    out->latency_ns = p->latency;
+    out->compress_held = p->deflate ? deflate_held(p->deflate) : 0;
+    out->compress_held_process = codec_held();
+}
+
+static thrum_time after(thrum_time now, int64_t ms)
+{
+    return ms < 0 || ms > (INT64_MAX - now) / 1000000 ? INT64_MAX : now + ms * 1000000;
+}
+
+thrum_time parked_deadline(const struct parked *p, const struct settings *s)
+{
+    thrum_time at = after(p->heard, s->ping_interval);
+    if (p->deflate && p->deflate->sent.n > 0 && after(p->told, s->compress_idle) < at)
+        at = after(p->told, s->compress_idle);
+    return at;
+}
+
+size_t proto_next(const thrum_proto *p)
+{
+    if (p->expect == EXPECT_PAYLOAD) {
+        uint64_t rest = p->frame.len - p->frame_at;
+        return rest > SIZE_MAX ? SIZE_MAX : (size_t)rest;
+    }
+    if (p->expect != EXPECT_FRAME)
+        return SIZE_MAX;
+    if (p->fh_n < 2)
+        return 2 - p->fh_n;
+    uint8_t len = p->fh[1] & 0x7f;
+    size_t head = 2 + (len == 126 ? 2u : len == 127 ? 8u : 0u) + ((p->fh[1] & 0x80) ? 4u : 0u);
+    return head > p->fh_n ? head - p->fh_n : 1;
+}
+
+void proto_overflow(thrum_proto *p, thrum_time now)
+{
+    p->now = now;
+    proto_fail(p, 1013, THRUM_E_FULL, "%llu bytes waited for the peer to read them",
+               (unsigned long long)p->pending);
+}
+
+void proto_wrote(thrum_proto *p, size_t n)
+{
+    p->stats.wire_out += n;
+}
+
+void proto_set_unread(thrum_proto *p, bool unread)
+{
+    if (p->unread && !unread)
+        control_heard(p); /* the silence was ours */
+    p->unread = unread;
+}
+
+const struct deflate *proto_deflate(const thrum_proto *p)
+{
+    return p->deflate;
+}
+
+uint64_t proto_wire_in(const thrum_proto *p)
+{
+    return p->stats.wire_in;
+}
