@@ -368,7 +368,7 @@ static void serve(struct lconn *c)
 
 void lconn_settle(struct lconn *c)
 {
-    if (c->busy || c->is_dead)
+    if (c->busy || c->ended)
         return;
     if (c->rereads) {
         c->rereads = false;
