@@ -364,7 +364,7 @@ static void serve(struct lconn *c)
 
 void lconn_settle(struct lconn *c)
 {
-    if (c->busy || c->is_dead)
+    if (c->busy || c->ended)
         return;
     if (lconn_is_plain(c) && chunk_send(c))
         return;

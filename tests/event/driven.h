@@ -13,9 +13,11 @@
 #include "lib/peer.h"
 #include "lib/rest.h"
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <thrum/loop.h>
@@ -448,6 +450,57 @@ static inline void stage_down(struct stage *x)
     peer_close(&x->p);
 }
 
+/* ---- memory that is counted, and refused when told to ----------------------------------------------------
+ */
+
+static struct memory {
+    atomic_long live, bytes, peak; /* blocks; bytes now, and the most since it was last set */
+    atomic_long left;              /* so many requests are granted; -1: all */
+} memory = {.left = -1};
+
+static inline void *memory_alloc(void *ctx, size_t n)
+{
+    (void)ctx;
+    if (atomic_load(&memory.left) == 0)
+        return NULL;
+    if (atomic_load(&memory.left) > 0)
+        atomic_fetch_sub(&memory.left, 1);
+    void *p = malloc(n);
+    assert_non_null(p);
+    long now = atomic_fetch_add(&memory.bytes, (long)malloc_usable_size(p)) + (long)malloc_usable_size(p);
+    if (now > atomic_load(&memory.peak))
+        atomic_store(&memory.peak, now);
+    atomic_fetch_add(&memory.live, 1);
+    return p;
+}
+
+static inline void memory_release(void *ctx, void *p)
+{
+    (void)ctx;
+    if (!p)
+        return;
+    atomic_fetch_sub(&memory.live, 1);
+    atomic_fetch_sub(&memory.bytes, (long)malloc_usable_size(p));
+    free(p);
+}
+
+static inline void *memory_resize(void *ctx, void *p, size_t n)
+{
+    void *to = memory_alloc(ctx, n);
+    if (to && p) {
+        size_t had = malloc_usable_size(p);
+        memcpy(to, p, had < n ? had : n);
+        memory_release(ctx, p);
+    }
+    return to;
+}
+
+/* From here on so many requests are granted; -1: all. */
+static inline void memory_refuse_after(long n)
+{
+    atomic_store(&memory.left, n);
+}
+
 /* ---- nothing is left -------------------------------------------------------------------------------------
  */
 
@@ -456,14 +509,15 @@ static int rest_descriptors;
 
 static inline int leaves_nothing_begin(void **state)
 {
+    static const struct mem_hook hook = {NULL, memory_alloc, memory_resize, memory_release};
     static bool warm;
     (void)state;
-    fault_count_memory();
+    mem_force_hook(&hook);
     if (!warm) { /* what the process makes once */
         loop_down(loop_up());
         warm = true;
     }
-    rest_blocks = fault_live_blocks();
+    rest_blocks = atomic_load(&memory.live);
     rest_descriptors = fault_open_descriptors();
     return 0;
 }
@@ -472,9 +526,10 @@ static inline int leaves_nothing_end(void **state)
 {
     (void)state;
     sys = sys_real;
+    memory_refuse_after(-1);
     if (!thread_library_settle(0, clock_after(clock_now(), PEER_MS)))
         fail_msg("a thread of the library is left");
-    assert_int_equal(fault_live_blocks(), rest_blocks);
+    assert_int_equal(atomic_load(&memory.live), rest_blocks);
     assert_int_equal(fault_open_descriptors(), rest_descriptors);
     return 0;
 }
