@@ -229,6 +229,22 @@ void end_free_inherited(struct thrum_loop *l)
     loop_free_parts(l);
 }
 
+/* Its memory is left: a thread of the parent's may have been changing it. */
+void end_free_inherited_listener(struct thrum_listener *s)
+{
+    for (size_t i = 0; i < s->nhomes; i++) {
+        struct home *h = s->homes[i];
+        for (int k = 0; h && h->accept && k < h->accept->net.n; k++) {
+            (void)sys.close(h->accept->net.fds[k]);
+            h->accept->net.fds[k] = -1;
+        }
+    }
+    for (size_t i = 0; s->owns_loops && i < s->nhomes; i++)
+        if (s->loops[i])
+            end_free_inherited(s->loops[i]);
+    s->owns_loops = false;
+}
+
 /* ---- start
  * ------------------------------------------------------------------------------------------------------------
  */

@@ -201,7 +201,11 @@ static void set_timer(struct lconn *c)
 void lconn_time(struct lconn *c)
 {
     int64_t now = c->home->loop->now;
-    if (now >= deadline_of(c) && lconn_proto(c)) {
+    if (now < deadline_of(c)) {
+        set_timer(c);
+        return;
+    }
+    if (lconn_proto(c)) {
         proto_set_unread(c->proto, c->paused || c->holding);
         thrum_proto_tick(c->proto, now);
     }
@@ -273,12 +277,13 @@ static void drained(struct lconn *c)
     gate_in(l);
 }
 
-static void try_park(struct lconn *c)
+void lconn_park(struct lconn *c)
 {
-    if (c->proto && c->opened && proto_rests(c->proto) && !c->out && !c->broken) {
-        proto_park(c->proto, &c->parked);
-        c->proto = NULL;
-    }
+    if (!c->proto || !c->opened || c->out || c->broken || !proto_rests(c->proto))
+        return;
+    proto_park(c->proto, &c->parked);
+    c->proto = NULL;
+    set_timer(c);
 }
 
 static bool tells_end(const struct lconn *c)
@@ -378,7 +383,7 @@ void lconn_settle(struct lconn *c)
     if (!has_ended(c)) {
         if (c->again) /* a callback has sent something, or let go of the brake */
             lconn_dirty(c);
-        try_park(c);
+        lconn_park(c);
         watch(c);
         set_timer(c);
     }

@@ -281,24 +281,46 @@ static thrum_status start_thread(struct home *h, thrum_error *err)
     return error_os(err, THRUM_E_SYSTEM, e, "no thread for a loop");
 }
 
-static thrum_status add_loop(struct thrum_listener *s, const char *url, const int *fds, unsigned n,
-                             thrum_error *err)
+/* Sockets that were given are shared out, from the last loop to the first (listen_share); else each has its
+ * own. */
+static thrum_status open_next(struct thrum_listener *s, struct listener *net, const char *url,
+                              struct listener *given, unsigned i, unsigned n, thrum_error *err)
+{
+    thrum_status st;
+    if (given->n > 0)
+        st = listen_share(net, given, n - 1 - i, n, err);
+    else if (i == 0)
+        return open_first(s, net, url, NULL, n > 1, err);
+    else
+        st = listen_again(net, &s->homes[0]->accept->net, (int)s->settings->s.backlog, err);
+    if (st != THRUM_OK)
+        listen_close(net, false);
+    return st;
+}
+
+static thrum_status add_loop(struct thrum_listener *s, const char *url, struct listener *given, unsigned i,
+                             unsigned n, thrum_error *err)
 {
     struct thrum_loop *l = NULL;
     struct listener net = {.spare = -1};
     thrum_status st = loop_make(&l, true, err);
     if (st != THRUM_OK)
         return st;
-    if (s->nhomes == 0) {
-        st = open_first(s, &net, url, fds, n > 1, err);
-    } else {
-        st = listen_again(&net, &s->homes[0]->accept->net, (int)s->settings->s.backlog, err);
-        if (st != THRUM_OK)
-            listen_close(&net, false);
-    }
+    st = open_next(s, &net, url, given, i, n, err);
     st = st ? st : add_home(s, l, &net, err);
     if (st != THRUM_OK)
         loop_destroy(l);
+    return st;
+}
+
+static thrum_status add_loops(struct thrum_listener *s, const char *url, const int *fds, unsigned n,
+                              thrum_error *err)
+{
+    struct listener given = {.spare = -1};
+    thrum_status st = fds ? open_first(s, &given, url, fds, false, err) : THRUM_OK;
+    for (unsigned i = 0; i < n && st == THRUM_OK; i++)
+        st = add_loop(s, url, &given, i, n, err);
+    listen_close(&given, false); /* what was not taken */
     return st;
 }
 
@@ -345,8 +367,7 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     st = st ? st : read_options(s, o, &fds, err);
     if (st != THRUM_OK)
         close_given(o);
-    for (unsigned i = 0; i < n && st == THRUM_OK; i++)
-        st = add_loop(s, url, fds, n, err);
+    st = st ? st : add_loops(s, url, fds, n, err);
     for (size_t i = 0; st == THRUM_OK && i < s->nhomes; i++)
         accept_begin(s->homes[i]);
     for (; st == THRUM_OK && started < s->nhomes; started += st == THRUM_OK)
@@ -705,8 +726,12 @@ static void free_own_loops(struct thrum_listener *s)
 
 void thrum_listener_free(thrum_listener *s)
 {
-    if (!s || mine(s) != THRUM_OK)
-        return; /* in a child of fork: its loops are, see end.c */
+    if (!s)
+        return;
+    if (mine(s) != THRUM_OK) {
+        end_free_inherited_listener(s);
+        return;
+    }
     int cancel = cancel_off();
     if (s->owns_loops) {
         free_own_loops(s);

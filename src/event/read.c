@@ -73,10 +73,7 @@ static size_t feed(struct lconn *c, thrum_proto *p, uint8_t *d, size_t n)
     if (proto_asks(p))
         home_decide(c);
     lconn_events(c);
-    if (c->proto && c->opened && !c->out && proto_rests(c->proto)) {
-        proto_park(c->proto, &c->parked);
-        c->proto = NULL;
-    }
+    lconn_park(c);
     return take;
 }
 
