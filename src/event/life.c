@@ -16,16 +16,6 @@
 enum { SLOT_BITS = 24 };
 #define SLOT_MASK ((UINT32_C(1) << SLOT_BITS) - 1)
 
-const struct settings *lconn_settings(const struct lconn *c)
-{
-    return &c->home->settings->s;
-}
-
-const struct way *lconn_way(const struct lconn *c)
-{
-    return &c->home->ways[c->way];
-}
-
 /* ---- ids: a number that is never used twice, and the place in the loop's table
  * --------------------------------- */
 
@@ -374,7 +364,9 @@ static void serve(struct lconn *c)
 
 void lconn_settle(struct lconn *c)
 {
-    if (c->busy || c->is_dead)
+    if (c->busy || c->ended)
+        return;
+    if (lconn_is_plain(c) && chunk_send(c))
         return;
     if (c->rereads) {
         c->rereads = false;

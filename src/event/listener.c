@@ -178,6 +178,7 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
                        .settings = s->settings,
                        .ways = s->ways,
                        .refs = 1,
+                       .is_roomy = s->settings->s.send_high > CHUNK_ROOM,
                        .topics = t,
                        .accept = a};
     atomic_fetch_add(&s->settings->refs, 1);
@@ -230,8 +231,12 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
     thrum_status st = loop_mine(l);
     if (st == THRUM_OK && !loop_is_here(l))
         st = THRUM_E_THREAD;
-    if (st != THRUM_OK)
+    if (st == THRUM_OK && l->ending)
+        st = THRUM_E_CLOSED;
+    if (st != THRUM_OK) {
+        close_given(o);
         return error_set(err, st, "%s", thrum_status_text(st));
+    }
     gate_in(l);
     st = make_listener(&s, 1, false, err);
     st = st ? st : read_options(s, o, &fds, err);

@@ -20,19 +20,6 @@ void *source_of(const void *p, enum source s)
     return (void *)((uintptr_t)p | (uintptr_t)s);
 }
 
-thrum_status loop_mine(const struct thrum_loop *l)
-{
-    if (!l)
-        return THRUM_E_ARGUMENT;
-    return l->generation == atomic_load_explicit(&fork_generation, memory_order_relaxed) ? THRUM_OK
-                                                                                         : THRUM_E_FORKED;
-}
-
-bool loop_is_here(const struct thrum_loop *l)
-{
-    return atomic_load_explicit(&l->owner, memory_order_relaxed) == pthread_self();
-}
-
 /* ---- life
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -158,7 +145,9 @@ static void settle_dirty(struct thrum_loop *l)
         if (!l->dirty)
             l->dirty_end = &l->dirty;
         c->dirty = false;
-        if (!c->is_dead)
+        if (c->is_dead)
+            lconn_lay(c); /* it has ended in the list */
+        else
             lconn_settle(c);
     }
 }
@@ -317,7 +306,8 @@ const char *thrum_loop_backend(const thrum_loop *l)
 
 void loop_destroy(struct thrum_loop *l)
 {
-    l->turning = true; /* callbacks run below */
+    l->turning = true; /* callbacks run below, */
+    l->ending = true;  /* and begin nothing that would outlive the loop */
     gate_in(l);
     l->now = clock_now();
     while (!list_empty(&l->listeners))

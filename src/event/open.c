@@ -221,7 +221,8 @@ static struct home *make_home(struct thrum_loop *l, const thrum_client_options *
     if (err->status == THRUM_OK && client_settings(ss, o, err) == THRUM_OK &&
         options_read(&w->on, sizeof w->on, on, err) == THRUM_OK) {
         w->arg = arg;
-        *h = (struct home){.loop = l, .settings = ss, .ways = w, .refs = 1};
+        *h = (struct home){
+            .loop = l, .settings = ss, .ways = w, .refs = 1, .is_roomy = ss->s.send_high > CHUNK_ROOM};
         list_init(&h->link);
         return h;
     }
@@ -314,6 +315,8 @@ thrum_status thrum_open(thrum_loop *l, const char *url, const thrum_client_optio
     thrum_status s = loop_mine(l);
     if (s == THRUM_OK && !loop_is_here(l))
         s = THRUM_E_THREAD;
+    if (s == THRUM_OK && l->ending)
+        s = THRUM_E_CLOSED;
     if (s != THRUM_OK || !url || !h)
         return error_set(err, s ? s : THRUM_E_ARGUMENT, "%s",
                          s ? thrum_status_text(s) : "the URL or the handlers are NULL");
