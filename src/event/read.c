@@ -228,8 +228,9 @@ void lconn_readable(struct lconn *c)
         ssize_t n = sys.recv(c->fd, l->hot, LOOP_HOT, MSG_DONTWAIT);
         if (n > 0)
             lconn_took(c, l->hot, (size_t)n);
-        if (n > 0)
-            return;
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR)) /* else the poller tells again */
+            lconn_in_ended(c, n < 0 ? errno : 0);
+        return;
     }
     for (int i = 0; i < STREAM_READS; i++) {
         if (c->ended || c->in_ended || c->out_of_memory)
