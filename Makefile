@@ -41,6 +41,8 @@ bench:
 	@tools/setup bench
 	@tools/build release
 	@bench/run-blocking $(ARGS)
+	@bench/run-server $(ARGS)
+	@bench/run-idle $(ARGS)
 
 coverage:
 	@tools/setup test

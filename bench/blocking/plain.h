@@ -36,6 +36,8 @@ void plain_wait(int fd, short events);
 /* Both sides of the opening handshake. False: the peer has gone. */
 void plain_open_client(int fd, unsigned port);
 bool plain_open_server(int fd);
+/* The server's answer to a whole head; gives its length, 0: this is no handshake. */
+size_t plain_answer(const char *head, char *answer, size_t size);
 
 /* ---- figures --------------------------------------------------------------------------------------------
  */

@@ -107,20 +107,29 @@ static void accept_of(const char *key, char out[29])
     out[28] = '\0';
 }
 
-bool plain_open_server(int fd)
+size_t plain_answer(const char *head, char *answer, size_t size)
 {
-    char head[4096], text[256], accept[29];
-    if (!read_head(fd, head, sizeof head))
-        return false;
+    char accept[29];
     const char *key = strcasestr(head, "\r\nSec-WebSocket-Key:");
     if (key == NULL)
-        return false;
+        return 0;
     key += strlen("\r\nSec-WebSocket-Key:");
     accept_of(key + strspn(key, " "), accept);
-    const int n = snprintf(text, sizeof text,
+    const int n = snprintf(answer, size,
                            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                            "Sec-WebSocket-Accept: %s\r\n\r\n",
                            accept);
-    plain_write(fd, (const uint8_t *)text, (size_t)n);
+    return (size_t)n;
+}
+
+bool plain_open_server(int fd)
+{
+    char head[4096], answer[256];
+    if (!read_head(fd, head, sizeof head))
+        return false;
+    const size_t n = plain_answer(head, answer, sizeof answer);
+    if (n == 0)
+        return false;
+    plain_write(fd, (const uint8_t *)answer, n);
     return true;
 }

@@ -206,9 +206,9 @@ static void free_conn(struct lconn *c)
         (void)sys.close(c->fd);
     thrum_proto_free(c->proto);
     parked_free(&c->parked);
-    mem_free(c->names);
+    names_free(c);
     if (c->home->topics)
-        topic_unsubscribe_all(c->home->topics, &c->topics);
+        topic_unsubscribe_all(&c->home->topics->of, &c->topics);
     mem_free(c);
 }
 
@@ -227,6 +227,22 @@ void end_free_inherited(struct thrum_loop *l)
             free_conn(c);
     }
     loop_free_parts(l);
+}
+
+/* Its memory is left: a thread of the parent's may have been changing it. */
+void end_free_inherited_listener(struct thrum_listener *s)
+{
+    for (size_t i = 0; i < s->nhomes; i++) {
+        struct home *h = s->homes[i];
+        for (int k = 0; h && h->accept && k < h->accept->net.n; k++) {
+            (void)sys.close(h->accept->net.fds[k]);
+            h->accept->net.fds[k] = -1;
+        }
+    }
+    for (size_t i = 0; s->owns_loops && i < s->nhomes; i++)
+        if (s->loops[i])
+            end_free_inherited(s->loops[i]);
+    s->owns_loops = false;
 }
 
 /* ---- start

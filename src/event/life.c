@@ -16,16 +16,6 @@
 enum { SLOT_BITS = 24 };
 #define SLOT_MASK ((UINT32_C(1) << SLOT_BITS) - 1)
 
-const struct settings *lconn_settings(const struct lconn *c)
-{
-    return &c->home->settings->s;
-}
-
-const struct way *lconn_way(const struct lconn *c)
-{
-    return &c->home->ways[c->way];
-}
-
 /* ---- ids: a number that is never used twice, and the place in the loop's table
  * --------------------------------- */
 
@@ -140,8 +130,8 @@ static thrum_host host_of(const struct lconn *c, const char *peer)
 const char *lconn_peer(struct lconn *c)
 {
     struct thrum_loop *l = c->home->loop;
-    if (c->names && c->names->peer)
-        return c->names->peer;
+    if (c->names && (c->names->peer || c->names->asked))
+        return c->names->peer ? c->names->peer : c->names->asked;
     if (c->proto && *proto_peer(c->proto))
         return proto_peer(c->proto);
     if (c->stream)
@@ -211,7 +201,11 @@ static void set_timer(struct lconn *c)
 void lconn_time(struct lconn *c)
 {
     int64_t now = c->home->loop->now;
-    if (now >= deadline_of(c) && lconn_proto(c)) {
+    if (now < deadline_of(c)) {
+        set_timer(c);
+        return;
+    }
+    if (lconn_proto(c)) {
         proto_set_unread(c->proto, c->paused || c->holding);
         thrum_proto_tick(c->proto, now);
     }
@@ -283,12 +277,18 @@ static void drained(struct lconn *c)
     gate_in(l);
 }
 
-static void try_park(struct lconn *c)
+void lconn_park(struct lconn *c)
 {
-    if (c->proto && c->opened && proto_rests(c->proto) && !c->out && !c->broken) {
-        proto_park(c->proto, &c->parked);
-        c->proto = NULL;
-    }
+    if (!c->proto || !c->opened || c->out || c->broken || !proto_rests(c->proto))
+        return;
+    proto_park(c->proto, &c->parked);
+    c->proto = NULL;
+    set_timer(c);
+}
+
+static bool tells_end(const struct lconn *c)
+{
+    return lconn_way(c)->on.on_close && (c->opened || c->is_client);
 }
 
 static void say_closed(struct lconn *c)
@@ -301,7 +301,7 @@ static void say_closed(struct lconn *c)
     else
         error_set(&why, THRUM_E_MEMORY, "no memory to go on with the connection");
     LOG(LOG_LOOP, LOG_DEBUG, c->id, "ended: %s", why.text);
-    if (!w->on.on_close || !(c->opened || c->is_client))
+    if (!tells_end(c))
         return;
     gate_out(l);
     w->on.on_close((thrum_conn *)(void *)c, &why, w->arg);
@@ -322,6 +322,8 @@ static void finish(struct lconn *c)
         atomic_fetch_sub(&c->home->open, 1);
     if (c->connecting)
         opening_forget(c);
+    if (tells_end(c))
+        (void)names_peer(c); /* on_close may ask who it was, and only the descriptor knows */
     close_descriptor(c);
     say_closed(c);
     slot_give(l, c);
@@ -330,8 +332,7 @@ static void finish(struct lconn *c)
     thrum_proto_free(c->proto);
     c->proto = NULL;
     parked_free(&c->parked);
-    mem_free(c->names);
-    c->names = NULL;
+    names_free(c);
     c->is_dead = true;
     if (!c->dirty)
         lconn_lay(c);
@@ -370,6 +371,8 @@ void lconn_settle(struct lconn *c)
 {
     if (c->busy || c->ended)
         return;
+    if (lconn_is_plain(c) && chunk_send(c))
+        return;
     if (c->rereads) {
         c->rereads = false;
         lconn_readable(c);
@@ -380,7 +383,7 @@ void lconn_settle(struct lconn *c)
     if (!has_ended(c)) {
         if (c->again) /* a callback has sent something, or let go of the brake */
             lconn_dirty(c);
-        try_park(c);
+        lconn_park(c);
         watch(c);
         set_timer(c);
     }

@@ -164,7 +164,7 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
 {
     struct home *h = mem_zalloc(sizeof *h);
     struct home_accept *a = mem_zalloc(sizeof *a);
-    struct topics *t = h && a ? topics_of_home(err) : NULL;
+    struct home_topics *t = h && a ? topics_of_home(err) : NULL;
     if (!t) {
         mem_free(h);
         mem_free(a);
@@ -178,6 +178,7 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
                        .settings = s->settings,
                        .ways = s->ways,
                        .refs = 1,
+                       .is_roomy = s->settings->s.send_high > CHUNK_ROOM,
                        .topics = t,
                        .accept = a};
     atomic_fetch_add(&s->settings->refs, 1);
@@ -280,24 +281,46 @@ static thrum_status start_thread(struct home *h, thrum_error *err)
     return error_os(err, THRUM_E_SYSTEM, e, "no thread for a loop");
 }
 
-static thrum_status add_loop(struct thrum_listener *s, const char *url, const int *fds, unsigned n,
-                             thrum_error *err)
+/* Sockets that were given are shared out, from the last loop to the first (listen_share); else each has its
+ * own. */
+static thrum_status open_next(struct thrum_listener *s, struct listener *net, const char *url,
+                              struct listener *given, unsigned i, unsigned n, thrum_error *err)
+{
+    thrum_status st;
+    if (given->n > 0)
+        st = listen_share(net, given, n - 1 - i, n, err);
+    else if (i == 0)
+        return open_first(s, net, url, NULL, n > 1, err);
+    else
+        st = listen_again(net, &s->homes[0]->accept->net, (int)s->settings->s.backlog, err);
+    if (st != THRUM_OK)
+        listen_close(net, false);
+    return st;
+}
+
+static thrum_status add_loop(struct thrum_listener *s, const char *url, struct listener *given, unsigned i,
+                             unsigned n, thrum_error *err)
 {
     struct thrum_loop *l = NULL;
     struct listener net = {.spare = -1};
     thrum_status st = loop_make(&l, true, err);
     if (st != THRUM_OK)
         return st;
-    if (s->nhomes == 0) {
-        st = open_first(s, &net, url, fds, n > 1, err);
-    } else {
-        st = listen_again(&net, &s->homes[0]->accept->net, (int)s->settings->s.backlog, err);
-        if (st != THRUM_OK)
-            listen_close(&net, false);
-    }
+    st = open_next(s, &net, url, given, i, n, err);
     st = st ? st : add_home(s, l, &net, err);
     if (st != THRUM_OK)
         loop_destroy(l);
+    return st;
+}
+
+static thrum_status add_loops(struct thrum_listener *s, const char *url, const int *fds, unsigned n,
+                              thrum_error *err)
+{
+    struct listener given = {.spare = -1};
+    thrum_status st = fds ? open_first(s, &given, url, fds, false, err) : THRUM_OK;
+    for (unsigned i = 0; i < n && st == THRUM_OK; i++)
+        st = add_loop(s, url, &given, i, n, err);
+    listen_close(&given, false); /* what was not taken */
     return st;
 }
 
@@ -344,8 +367,7 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     st = st ? st : read_options(s, o, &fds, err);
     if (st != THRUM_OK)
         close_given(o);
-    for (unsigned i = 0; i < n && st == THRUM_OK; i++)
-        st = add_loop(s, url, fds, n, err);
+    st = st ? st : add_loops(s, url, fds, n, err);
     for (size_t i = 0; st == THRUM_OK && i < s->nhomes; i++)
         accept_begin(s->homes[i]);
     for (; st == THRUM_OK && started < s->nhomes; started += st == THRUM_OK)
@@ -421,6 +443,8 @@ int thrum_listener_fds(const thrum_listener *s, int *fds, size_t max)
     lock_give(&m->lock);
     for (size_t i = 0; st != THRUM_OK && i < n && i < max; i++)
         (void)sys.close(fds[i]);
+    if (st == THRUM_OK && n > 0 && max > 0)
+        atomic_store(&m->handed_over, true);
     return st == THRUM_OK ? (int)n : st;
 }
 
@@ -487,17 +511,29 @@ static void each_conn(struct home *h, void (*fn)(struct lconn *c))
     }
 }
 
+static void close_conn(struct lconn *c)
+{
+    (void)thrum_proto_close(c->proto, c->home->listener->code, (thrum_slice){NULL, 0}, c->home->loop->now);
+    c->deaf = true;
+}
+
+/* Where somebody goes on with the sockets, nobody is turned away: who shakes hands is let in, and asked to
+ * come again as all others are. */
 static void drain_conn(struct lconn *c)
 {
     thrum_proto *p = lconn_proto(c);
-    int64_t now = c->home->loop->now;
-    if (p && thrum_proto_state(p) == THRUM_CONNECTING && !proto_asks(p))
-        (void)proto_refuse(p, 503, now);
-    else if (p && thrum_proto_state(p) == THRUM_OPEN) {
-        (void)thrum_proto_close(p, c->home->listener->code, (thrum_slice){NULL, 0}, now);
-        c->deaf = true;
-    }
+    thrum_state state = p ? thrum_proto_state(p) : THRUM_CLOSED;
+    if (state == THRUM_CONNECTING && !proto_asks(p) && !c->home->listener->handed_over)
+        (void)proto_refuse(p, 503, c->home->loop->now);
+    else if (state == THRUM_OPEN)
+        close_conn(c);
     lconn_dirty(c);
+}
+
+void home_opened(struct lconn *c)
+{
+    if (c->home->draining && !c->deaf && c->proto)
+        close_conn(c);
 }
 
 static void cut_conn(struct lconn *c)
@@ -690,8 +726,12 @@ static void free_own_loops(struct thrum_listener *s)
 
 void thrum_listener_free(thrum_listener *s)
 {
-    if (!s || mine(s) != THRUM_OK)
-        return; /* in a child of fork: its loops are, see end.c */
+    if (!s)
+        return;
+    if (mine(s) != THRUM_OK) {
+        end_free_inherited_listener(s);
+        return;
+    }
     int cancel = cancel_off();
     if (s->owns_loops) {
         free_own_loops(s);

@@ -20,19 +20,6 @@ void *source_of(const void *p, enum source s)
     return (void *)((uintptr_t)p | (uintptr_t)s);
 }
 
-thrum_status loop_mine(const struct thrum_loop *l)
-{
-    if (!l)
-        return THRUM_E_ARGUMENT;
-    return l->generation == atomic_load_explicit(&fork_generation, memory_order_relaxed) ? THRUM_OK
-                                                                                         : THRUM_E_FORKED;
-}
-
-bool loop_is_here(const struct thrum_loop *l)
-{
-    return atomic_load_explicit(&l->owner, memory_order_relaxed) == pthread_self();
-}
-
 /* ---- life
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -74,7 +61,8 @@ thrum_status loop_make(struct thrum_loop **out, bool of_listener, thrum_error *e
         return error_set(err, THRUM_E_MEMORY, "no memory for a loop");
     l->generation = atomic_load(&fork_generation);
     l->listeners_own = of_listener;
-    atomic_init(&l->owner, pthread_self());
+    atomic_init(&l->owner,
+                of_listener ? (pthread_t)0 : pthread_self()); /* 0: until its own thread has begun */
     l->now = clock_now();
     l->free_slot = UINT32_MAX;
     l->dirty_end = &l->dirty;
@@ -178,6 +166,7 @@ void loop_after_call(struct thrum_loop *l)
     settle_dirty(l);
     lconn_bury(l);
     l->turning = false;
+    post_turn_over(l);
     poller_flush(l->poller);
     if (l->foreign)
         (void)poller_alarm(l->poller, next_time(l));
@@ -207,6 +196,7 @@ static int turn(struct thrum_loop *l, int64_t until)
     settle_dirty(l);
     lconn_bury(l);
     l->turning = false;
+    post_turn_over(l);
     return n;
 }
 

@@ -221,7 +221,8 @@ static struct home *make_home(struct thrum_loop *l, const thrum_client_options *
     if (err->status == THRUM_OK && client_settings(ss, o, err) == THRUM_OK &&
         options_read(&w->on, sizeof w->on, on, err) == THRUM_OK) {
         w->arg = arg;
-        *h = (struct home){.loop = l, .settings = ss, .ways = w, .refs = 1};
+        *h = (struct home){
+            .loop = l, .settings = ss, .ways = w, .refs = 1, .is_roomy = ss->s.send_high > CHUNK_ROOM};
         list_init(&h->link);
         return h;
     }
@@ -264,7 +265,8 @@ static thrum_status make_client(struct lconn **out, struct home *h, const struct
     return lconn_make_proto(c, j->target.url, &more, err);
 }
 
-static void begin(struct job *j, struct thrum_loop *l, struct lconn *c)
+/* Its helper, or an error: then it has never been. */
+static thrum_status begin(struct job *j, struct thrum_loop *l, struct lconn *c, thrum_error *err)
 {
     j->loop = l;
     j->conn = c->id;
@@ -272,11 +274,11 @@ static void begin(struct job *j, struct thrum_loop *l, struct lconn *c)
     list_push(&l->jobs, &j->mine);
     int e = enqueue(j);
     if (e) {
-        proto_cut(c->proto, THRUM_E_SYSTEM, e, "no thread to connect with", l->now);
         give_up(j);
-        job_unref(j);
+        return error_os(err, THRUM_E_SYSTEM, e, "no thread to connect with");
     }
     lconn_dirty(c);
+    return THRUM_OK;
 }
 
 static thrum_status open_on(struct thrum_loop *l, const char *url, const thrum_client_options *o,
@@ -291,11 +293,10 @@ static thrum_status open_on(struct thrum_loop *l, const char *url, const thrum_c
         l->now = clock_now();
     thrum_status s = make_job(&j, h, url, err);
     s = s ? s : make_client(&c, h, j, err);
-    if (s == THRUM_OK) {
-        if (id)
-            *id = c->id;
-        begin(j, l, c);
-    } else {
+    if (s == THRUM_OK && id)
+        *id = c->id;
+    s = s ? s : begin(j, l, c, err);
+    if (s != THRUM_OK) {
         if (j)
             job_unref(j);
         if (c)

@@ -50,7 +50,7 @@ static void open_all(struct thrum_loop *l, struct list *mine)
     }
 }
 
-/* What is posted while these are opened waits for the next turn, which then does not sleep. */
+/* What is posted while these are opened, or by a callback that runs later in the turn, waits for the next. */
 void post_deliver(struct thrum_loop *l)
 {
     struct list mine;
@@ -58,6 +58,12 @@ void post_deliver(struct thrum_loop *l)
         return;
     take_all(l, &mine, false);
     open_all(l, &mine);
+}
+
+/* Who posts from within a turn does not wake the loop, so the turn does when it ends: the next does not
+ * sleep. */
+void post_turn_over(struct thrum_loop *l)
+{
     if (!post_is_empty(l))
         poller_wake(l->poller);
 }

@@ -1,0 +1,134 @@
+"""Rounds of one workload: the servers in turn, each on its processor, the load generator on the other."""
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from servers import LOAD_CPU, SERVER_CPU, Running
+
+# What a run takes beside its phases: connecting, the last messages, a look whether the server is quiet again.
+OVERHEAD, OVERHEAD_MANY = 0.3, 2.5
+PATIENCE = 60  # seconds for one run of the load generator
+METRICS = ("rate", "cpu_us", "user_us", "p50_us", "p99_us", "p999_us", "rss_kib", "ratio")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a run's phases."""
+    warm: float
+    run: float
+    share: float
+
+    @property
+    def all(self):
+        return self.warm + self.run + self.share
+
+
+def fits(server, workload):
+    return workload.mode in server.modes and (workload.small or not server.small)
+
+
+def estimate(workloads, servers, rounds, times):
+    seconds = 0
+    for workload in workloads:
+        n = sum(fits(server, workload) for server in servers)
+        seconds += n * rounds * (times.all + (OVERHEAD_MANY if workload.conns > 1000 else OVERHEAD))
+    return seconds
+
+
+def run_load(programs, running, workload, times):
+    """One measurement: the figures that the generator prints, and those that follow from them."""
+    command = [programs / "load", running.port, *workload.arguments(), "--server", running.pid, "--cpu", LOAD_CPU,
+               "--server-cpu", SERVER_CPU, "--warm", times.warm, "--run", times.run, "--share", times.share]
+    if running.server.raw:
+        command.append("--raw")
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip() or f"the load generator ended with {done.returncode}")
+    figures = json.loads(done.stdout)
+    if figures["messages"] == 0:
+        raise RuntimeError("no message came back in the measured time")
+    sampled = "user_samples" in figures
+    keys = ("user_samples", "kernel_samples") if sampled else ("user_ticks", "system_ticks")
+    figures["user"], figures["kernel"] = (figures[key] for key in keys)
+    figures["source"] = "samples" if sampled else "ticks"
+    figures["user_us"] = figures["cpu_us"] * figures["user"] / max(1, figures["user"] + figures["kernel"])
+    figures["ratio"] = figures["wire"] / figures["bytes"] if workload.mode == "deflate" else None
+    return figures
+
+
+class Cell:
+    """A server in a workload: the figures of its rounds."""
+
+    def __init__(self, server, runs):
+        self.server, self.runs = server, runs
+
+    def value(self, metric):
+        if metric == "user_us":  # the share from all rounds' samples: one round has too few
+            user = sum(run["user"] for run in self.runs)
+            return self.value("cpu_us") * user / max(1, user + sum(run["kernel"] for run in self.runs))
+        values = [run[metric] for run in self.runs]
+        return None if None in values else statistics.median(values)
+
+    def span(self, metric):
+        values = [run[metric] for run in self.runs]
+        return (None, None) if None in values else (min(values), max(values))
+
+
+def paired(mine, other, metric):
+    """The median of the rounds' ratios: what disturbs the machine meets neighbours in a round alike."""
+    if mine.value(metric) is None or not other.value(metric):
+        return None
+    if metric == "user_us":
+        return mine.value(metric) / other.value(metric)
+    return statistics.median(a[metric] / b[metric] for a, b in zip(mine.runs, other.runs) if b[metric])
+
+
+class Suite:
+    def __init__(self, programs, servers, certificate, progress):
+        self.programs, self.servers, self.certificate, self.progress = programs, servers, certificate, progress
+        self.running, self.failed = [], []
+
+    def start(self, workload):
+        self.running = []
+        for server in self.servers:
+            if not fits(server, workload):
+                continue
+            try:
+                self.running.append(Running(server, workload.mode, self.certificate))
+            except (RuntimeError, OSError) as error:
+                self.give_up(server, workload, error)
+
+    def stop(self):
+        for running in self.running:
+            running.stop()
+        self.running = []
+
+    def give_up(self, server, workload, why):
+        print(f"\nno figures for {server.name} in {workload.title}: {why}", file=sys.stderr)
+        self.failed.append((server, workload))
+
+    def run(self, workload, rounds, times):
+        """{name: Cell} of the servers that got through all rounds."""
+        seen = {}
+        try:
+            self.start(workload)
+            for number in range(rounds):
+                # The first time it takes a compiler at run time a little longer to get warm.
+                phases = times if number > 0 else Times(2 * times.warm, times.run, times.share)
+                for running in list(self.running):
+                    self.progress(workload, number, running.server)
+                    try:
+                        figures = run_load(self.programs, running, workload, phases)
+                        seen.setdefault(running.server.name, []).append(figures)
+                        running.settle()
+                    except (RuntimeError, subprocess.TimeoutExpired) as error:
+                        self.give_up(running.server, workload, error)
+                        self.running.remove(running)
+                        running.stop()
+                        seen.pop(running.server.name, None)
+            kept = [r.server for r in self.running]
+        finally:
+            self.stop()
+        return {server.name: Cell(server, seen[server.name]) for server in kept}
