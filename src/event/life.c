@@ -413,15 +413,16 @@ void lconn_cut(struct lconn *c, thrum_status s, const char *text)
     lconn_dirty(c);
 }
 
-/* A socket that is closed with unread bytes answers with a reset, and then some peers forget the Close. */
+/* A socket that is closed with unread bytes answers with a reset, and then some peers forget the Close. Not
+ * into the hot buffer: it may hold the message of a callback, of this connection or of another. */
 static void drain_in(struct lconn *c)
 {
-    enum { ROUNDS = 16 };
-    uint8_t *trash = c->home->loop->hot;
-    struct iovec v = {trash, LOOP_HOT};
+    enum { ROUNDS = 64 };
+    uint8_t trash[16 * 1024];
+    struct iovec v = {trash, sizeof trash};
     for (int i = 0; i < ROUNDS; i++) {
         ssize_t n = c->stream ? c->stream->ops->read(c->stream, &v, 1)
-                              : sys.recv(c->fd, trash, LOOP_HOT, MSG_DONTWAIT | MSG_NOSIGNAL);
+                              : sys.recv(c->fd, trash, sizeof trash, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n <= 0)
             return;
     }
@@ -434,7 +435,7 @@ void lconn_goodbye(struct lconn *c, uint16_t code)
         return;
     proto_goodbye(p, code);
     lconn_write(c);
-    if (!has_ended(c) && !c->busy) /* else the hot buffer is in use */
+    if (!has_ended(c))
         drain_in(c);
 }
 
