@@ -44,6 +44,13 @@ struct chunk {
     uint8_t b[CHUNK_ROOM];
 };
 
+/* Memory of a large message that was handed out. */
+struct spare {
+    uint8_t *p;
+    size_t n;
+};
+enum { SPARES_MAX = 16, SPARE_LEAST = 128 * 1024, SPARE_BYTES_MAX = 16 * 1024 * 1024 };
+
 struct thrum_loop {
     struct list link; /* of all loops, see end.c */
     uint32_t generation;
@@ -65,6 +72,11 @@ struct thrum_loop {
     struct lconn *graves;             /* ended; freed when no event can name them any more */
     struct chunk *stock;
     unsigned nstock, nout; /* chunks in stock, in use */
+    struct spare spares[SPARES_MAX];
+    unsigned nspares;
+    size_t spare_bytes;
+    int64_t spare_used;
+    struct later spares_idle;
     struct lock box_lock;
     struct list box;   /* letters */
     _Atomic bool mail; /* it is not empty */
@@ -253,6 +265,12 @@ void chunks_free(struct thrum_loop *l);
 void chunk_drop(struct lconn *c);
 bool chunk_send(struct lconn *c);
 bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, thrum_status *s);
+
+/* ---- spare.c
+ * --------------------------------------------------------------------------------------------------- */
+void spare_keep(struct thrum_loop *l, thrum_message *m); /* takes m->hold, if it is worth it */
+void spare_lend(struct thrum_loop *l, thrum_proto *p);   /* if it is about to receive a large message */
+void spares_free(struct thrum_loop *l);
 
 /* ---- call.c
  * -------------------------------------------------------------------------------------------------- */

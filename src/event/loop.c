@@ -26,6 +26,7 @@ void *source_of(const void *p, enum source s)
 void loop_free_parts(struct thrum_loop *l)
 {
     chunks_free(l);
+    spares_free(l);
     poller_free(l->poller);
     lock_destroy(&l->box_lock);
     mem_free(l->slots);
