@@ -200,7 +200,8 @@ void *source_of(const void *p, enum source s);
  * -------------------------------------------------------------------------------------------------- */
 struct letter {
     struct list link;
-    void (*open)(struct thrum_loop *l, struct letter *x); /* frees it; l NULL: the loop has gone */
+    /* Frees it. l NULL: it is the parent's, and this a child of fork: nothing else is to be done. */
+    void (*open)(struct thrum_loop *l, struct letter *x);
 };
 /* Any thread. Takes the letter if it answers OK. */
 thrum_status post_letter(struct thrum_loop *l, struct letter *x);
@@ -208,6 +209,7 @@ void post_deliver(struct thrum_loop *l);
 void post_turn_over(struct thrum_loop *l);
 bool post_is_empty(const struct thrum_loop *l);
 void post_return_all(struct thrum_loop *l); /* the loop ends */
+void post_free_inherited(struct thrum_loop *l);
 void timers_free(struct thrum_loop *l);
 
 /* ---- life.c: connections
@@ -284,7 +286,8 @@ void home_decide(struct lconn *c); /* its proto asks */
  * ---------------------------------------------------------- */
 thrum_status event_start(thrum_error *err);
 void end_list(struct thrum_loop *l);
-void end_unlist(struct thrum_loop *l);         /* ... and what it looks after goes on elsewhere */
-void end_free_inherited(struct thrum_loop *l); /* of the parent's, in a child of fork */
+void end_unlist(struct thrum_loop *l);
+/* Of the parent's, in a child of fork. E_STATE: from within a callback of its. */
+thrum_status end_free_inherited(struct thrum_loop *l);
 
 #endif

@@ -148,9 +148,12 @@ static void deliver(struct home *h, const char *topic, size_t n, struct shared *
 static void open_publication(struct thrum_loop *l, struct letter *x)
 {
     struct publication *p = (struct publication *)(void *)x;
-    lock_take(&p->home->listener->lock);
-    bool there = !p->home->over && !l->ending;
-    lock_give(&p->home->listener->lock);
+    bool there = false;
+    if (l) {
+        lock_take(&p->home->listener->lock);
+        there = !p->home->over && !l->ending;
+        lock_give(&p->home->listener->lock);
+    }
     if (there)
         deliver(p->home, p->topic, p->n, p->frame, NULL);
     shared_drop(p->frame);
