@@ -95,7 +95,7 @@ struct lconn *lconn_new(struct home *h, int fd, struct stream *stream, thrum_err
         c->fd = fd;
         c->is_client = !h->listener;
         c->parked.latency = -1;
-        h->refs++;
+        atomic_fetch_add(&h->refs, 1);
         h->conns++;
         return c;
     }
@@ -462,5 +462,10 @@ void lconn_bury(struct thrum_loop *l)
         l->graves = c->next;
         home_unref(c->home);
         mem_free(c);
+    }
+    while (l->homes_over) {
+        struct home *h = l->homes_over;
+        l->homes_over = h->next_over;
+        home_unref(h);
     }
 }
