@@ -47,10 +47,11 @@ struct chunk {
 struct thrum_loop {
     struct list link; /* of all loops, see end.c */
     uint32_t generation;
-    _Atomic int place; /* gate.h */
+    bool listeners_own; /* made by thrum_serve_loops; any thread may ask */
+    _Atomic int place;  /* gate.h */
     _Atomic(pthread_t) owner;
-    int cancel;                           /* how the driving thread had it */
-    bool running, turning, listeners_own; /* listeners_own: made by thrum_serve_loops */
+    int cancel; /* how the driving thread had it */
+    bool running, turning;
     _Atomic bool stop;
     int64_t now;
     struct poller *poller;
