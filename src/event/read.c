@@ -246,7 +246,7 @@ void lconn_readable(struct lconn *c)
             lconn_in_ended(c, (int)-got);
             return;
         }
-        if (!c->stream)
+        if (!c->stream || !stream_buffered(c->stream))
             return;
     }
     c->rereads = true;
