@@ -54,10 +54,11 @@ enum { SPARES_MAX = 16, SPARE_LEAST = 128 * 1024, SPARE_BYTES_MAX = 16 * 1024 * 
 struct thrum_loop {
     struct list link; /* of all loops, see end.c */
     uint32_t generation;
-    _Atomic int place; /* gate.h */
+    bool listeners_own; /* made by thrum_serve_loops; any thread may ask */
+    _Atomic int place;  /* gate.h */
     _Atomic(pthread_t) owner;
-    int cancel;                           /* how the driving thread had it */
-    bool running, turning, listeners_own; /* listeners_own: made by thrum_serve_loops */
+    int cancel; /* how the driving thread had it */
+    bool running, turning;
     _Atomic bool stop;
     int64_t now;
     struct poller *poller;
@@ -86,6 +87,7 @@ struct thrum_loop {
     struct list timers;         /* thrum_loop_after */
     struct list jobs;           /* of open.c */
     struct list listeners;      /* struct home */
+    struct home *homes_over;    /* those that end with the turn, as an event of it may name them */
     struct lconn *opening;      /* whose request is decided, or whose on_open runs, */
     const thrum_request *asked; /* ... the request, */
     char *params;               /* ... and what the path's parameters stand for; NULL: none */
@@ -106,7 +108,8 @@ struct home {
     struct thrum_listener *listener; /* NULL: a client's */
     struct shared_settings *settings;
     struct way *ways;               /* of the listener, or own */
-    size_t refs;                    /* connections, and whoever made it; the loop's thread only */
+    _Atomic(size_t) refs;           /* connections, letters under way, and whoever made it */
+    struct home *next_over;         /* see home_end */
     _Atomic(size_t) open;           /* connections that are */
     size_t conns;                   /* all, shaking hands included */
     struct home_topics *topics;     /* NULL: a client's */

@@ -95,7 +95,7 @@ struct lconn *lconn_new(struct home *h, int fd, struct stream *stream, thrum_err
         c->fd = fd;
         c->is_client = !h->listener;
         c->parked.latency = -1;
-        h->refs++;
+        atomic_fetch_add(&h->refs, 1);
         h->conns++;
         return c;
     }
@@ -157,8 +157,10 @@ thrum_proto *lconn_proto(struct lconn *c)
         return c->proto;
     thrum_host h = host_of(c, NULL);
     c->proto = proto_unpark(&c->parked, !c->is_client, lconn_settings(c), &h, c->home->loop->now);
-    if (!c->proto)
-        c->out_of_memory = true; /* settle ends it */
+    if (!c->proto) {
+        c->out_of_memory = true;
+        lconn_dirty(c); /* settle ends it */
+    }
     return c->proto;
 }
 
@@ -270,7 +272,8 @@ static void drained(struct lconn *c)
     c->holding = false;
     const struct way *w = lconn_way(c);
     struct thrum_loop *l = c->home->loop;
-    if (!w->on.on_drain || !c->opened || c->deaf)
+    bool is_open = c->opened && (!c->proto || thrum_proto_state(c->proto) == THRUM_OPEN);
+    if (!w->on.on_drain || !is_open || c->deaf)
         return;
     gate_out(l);
     w->on.on_drain((thrum_conn *)(void *)c, w->arg);
@@ -462,5 +465,10 @@ void lconn_bury(struct thrum_loop *l)
         l->graves = c->next;
         home_unref(c->home);
         mem_free(c);
+    }
+    while (l->homes_over) {
+        struct home *h = l->homes_over;
+        l->homes_over = h->next_over;
+        home_unref(h);
     }
 }

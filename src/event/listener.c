@@ -225,8 +225,10 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
     const int *fds = NULL;
     err = err ? err : &none;
     memset(err, 0, sizeof *err);
-    if (!out)
+    if (!out) {
+        close_given(o);
         return error_set(err, THRUM_E_ARGUMENT, "there is no place for the listener: out is NULL");
+    }
     *out = NULL;
     thrum_status st = loop_mine(l);
     if (st == THRUM_OK && !loop_is_here(l))
@@ -360,11 +362,14 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     err = err ? err : &none;
     memset(err, 0, sizeof *err);
     n = n ? n : processors();
-    if (!out || n > LOOPS_MAX)
+    if (out)
+        *out = NULL;
+    if (!out || n > LOOPS_MAX) {
+        close_given(o);
         return error_set(err, THRUM_E_ARGUMENT,
                          out ? "that are over 1,024 loops"
                              : "there is no place for the listener: out is NULL");
-    *out = NULL;
+    }
     int cancel = cancel_off();
     thrum_status st = event_start(err);
     st = st ? st : make_listener(&s, n, true, err);
@@ -591,12 +596,13 @@ void home_end(struct home *h)
     wheel_cancel(&h->loop->others, &h->deadline.timer);
     list_remove(&h->link);
     home_done(h);
-    home_unref(h);
+    h->next_over = h->loop->homes_over;
+    h->loop->homes_over = h;
 }
 
 void home_unref(struct home *h)
 {
-    if (--h->refs > 0)
+    if (atomic_fetch_sub(&h->refs, 1) > 1)
         return;
     struct thrum_listener *s = h->listener;
     if (s)
@@ -613,6 +619,17 @@ void home_unref(struct home *h)
 /* ---- letters to each home
  * ----------------------------------------------------------------------------------------- */
 
+/* [its listener's lock is held, so that it has not ended] The letter has a reference, which its opening gives
+ * back: the home may end before that. */
+thrum_status home_post(struct home *h, struct letter *x)
+{
+    atomic_fetch_add(&h->refs, 1);
+    thrum_status st = post_letter(h->loop, x);
+    if (st != THRUM_OK) /* not the last one */
+        atomic_fetch_sub(&h->refs, 1);
+    return st;
+}
+
 struct to_home {
     struct letter letter; /* first */
     struct home *home;
@@ -622,14 +639,10 @@ struct to_home {
 static void open_to_home(struct thrum_loop *l, struct letter *x)
 {
     struct to_home *t = (struct to_home *)(void *)x;
-    bool there = false;
-    if (l) {
-        lock_take(&t->home->listener->lock);
-        there = !t->home->over;
-        lock_give(&t->home->listener->lock);
-    }
-    if (there)
+    if (l && !t->home->over)
         t->fn(t->home);
+    if (l) /* else the home is the parent's */
+        home_unref(t->home);
     mem_free(t);
 }
 
@@ -647,8 +660,8 @@ static thrum_status tell_homes(struct thrum_listener *s, void (*fn)(struct home 
             break;
         }
         *t = (struct to_home){.letter.open = open_to_home, .home = s->homes[i], .fn = fn};
-        if (post_letter(s->homes[i]->loop, &t->letter) != THRUM_OK)
-            mem_free(t); /* its loop has ended, and the home with it */
+        if (home_post(s->homes[i], &t->letter) != THRUM_OK)
+            mem_free(t);
     }
     lock_give(&s->lock);
     return st;

@@ -219,7 +219,9 @@ static thrum_status enter(thrum_loop *l, thrum_wait t)
     thrum_status s = loop_mine(l);
     if (s != THRUM_OK || (t < 0 && t != THRUM_FOREVER))
         return s != THRUM_OK ? s : THRUM_E_ARGUMENT;
-    if (l->running || l->turning || l->listeners_own)
+    if (l->listeners_own) /* then the rest is its own thread's */
+        return THRUM_E_STATE;
+    if (l->running || l->turning)
         return THRUM_E_STATE;
     l->running = true;
     l->cancel =
@@ -336,7 +338,7 @@ thrum_status thrum_loop_free(thrum_loop *l)
         return THRUM_OK;
     if (loop_mine(l) != THRUM_OK)
         return end_free_inherited(l);
-    if (l->running || l->turning || l->listeners_own)
+    if (l->listeners_own || l->running || l->turning)
         return THRUM_E_STATE;
     if (!loop_is_here(l))
         return THRUM_E_THREAD;

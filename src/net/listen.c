@@ -450,10 +450,10 @@ thrum_status listen_again(struct listener *l, const struct listener *first, int 
     for (int i = 0; i < first->n; i++) {
         int fd = listen_beside(first->fds[i], backlog > 0 ? backlog : SOMAXCONN);
         l->fds[i] = fd >= 0 ? fd : sys.dup(first->fds[i]);
+        l->n += l->fds[i] >= 0;
         if (l->fds[i] < 0 || l->spare < 0)
             return error_os(err, THRUM_E_SYSTEM, errno, "no descriptor to listen on %s with one more loop",
                             l->url);
-        l->n++;
     }
     return THRUM_OK;
 }
