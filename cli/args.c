@@ -29,7 +29,9 @@ enum {
     OPT_BEARER,
     OPT_COOKIE,
     OPT_REDIRECTS,
-    OPT_SOURCE
+    OPT_SOURCE,
+    OPT_LOOPS,
+    OPT_PUBLISH
 };
 #define COMMAND_OPTIONS 23
 
@@ -91,6 +93,8 @@ const struct command serve_command = {
     "Ctrl-C or SIGTERM tells every peer 1001 and waits for their answers; a second Ctrl-C ends at once.\n"
     "Exit status: 0 stopped by a signal; 1 cannot listen; 2 wrong usage; 130 interrupted twice.\n",
     {
+        {"loops", "N", "serve on N event loops, not a thread each (0: one a processor)", OPT_LOOPS},
+        {"publish", NULL, "a chat: a message goes to all others, not back; on 1 loop or N", OPT_PUBLISH},
         {"subprotocol", "LIST", "agree on one of these, most wanted first", OPT_SUBPROTOCOL},
         {"cert", "FILE", "for wss: our certificate and its chain (PEM)", OPT_CERT},
         {"key", "FILE", "its key (default: in the same file)", OPT_KEY},
@@ -187,8 +191,28 @@ static bool parse_count(const char *text, uint32_t *n)
     if (*text == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 4)
         return false;
     *n = (uint32_t)strtoul(text, NULL, 10);
-    if (*n == 0)
+    return true;
+}
+
+static bool parse_redirects(const char *text, uint32_t *n)
+{
+    const bool good = parse_count(text, n);
+    if (good && *n == 0)
         *n = THRUM_NO_REDIRECTS;
+    return good;
+}
+
+/* 1,024 is as many as the library makes. */
+static bool parse_loops(struct args *a, const char *text)
+{
+    a->on_loops = true;
+    return parse_count(text, &a->loops) && a->loops <= 1024;
+}
+
+static bool set_publish(struct args *a)
+{
+    a->loops = a->on_loops ? a->loops : 1;
+    a->on_loops = a->publish = true;
     return true;
 }
 
@@ -227,7 +251,9 @@ static bool take(struct args *a, int id, char *value)
     case OPT_BEARER: a->bearer = value; return true;
     case OPT_COOKIE: a->cookie = value; return true;
     case OPT_SOURCE: a->source = value; return true;
-    case OPT_REDIRECTS: return parse_count(value, &a->max_redirects);
+    case OPT_REDIRECTS: return parse_redirects(value, &a->max_redirects);
+    case OPT_LOOPS: return parse_loops(a, value);
+    case OPT_PUBLISH: return set_publish(a);
     case OPT_SUBPROTOCOL: a->subprotocols = value; return true;
     case OPT_ORIGIN: a->origin = value; return true;
     case OPT_HEADER: return parse_header(a, value);

@@ -27,6 +27,8 @@ struct args {
     thrum_span open_timeout, ping_interval, linger, grace; /* ms */
     uint64_t max_message;
     bool binary, quiet, trace;
+    bool on_loops, publish; /* publish implies on_loops */
+    uint32_t loops;         /* 0: one for each processor */
     thrum_switch compression;
     uint32_t max_redirects;
     thrum_tls_options tls; /* size 0: nothing was said of it */
@@ -43,6 +45,11 @@ int args_main_help(FILE *to, int status);
  */
 int connect_run(const struct args *a);
 int serve_run(const struct args *a);
+int loops_run(const struct args *a, const thrum_server_options *o); /* of serve, the event front's side */
+/* What both sides of serve say and do. */
+void serve_tell_end(const thrum_conn *c);
+void serve_wait_for_signal(void);
+void serve_tell_stop(const struct args *a, bool all_answered, size_t open);
 
 /* ---- term.c: one screen that several threads write to ----------------------------------------------------
  */

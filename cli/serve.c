@@ -1,4 +1,5 @@
-/* cli/serve.c: `thrum serve`, an echo server that says goodbye when it is told to stop. */
+/* cli/serve.c: `thrum serve`, an echo server that says goodbye when it is told to stop: a thread for each
+ * connection here, loops in loops.c. */
 #include "cli.h"
 
 #include <errno.h>
@@ -7,7 +8,7 @@
 
 static bool quiet;
 
-static void tell_end(const thrum_conn *c)
+void serve_tell_end(const thrum_conn *c)
 {
     thrum_closing end = {.size = sizeof end};
     thrum_error e;
@@ -31,10 +32,10 @@ static void echo(thrum_conn *c, void *arg)
             break;
     }
     if (!quiet)
-        tell_end(c);
+        serve_tell_end(c);
 }
 
-static void wait_for_signal(void)
+void serve_wait_for_signal(void)
 {
     struct pollfd p = {.fd = wake_fd(), .events = POLLIN};
     while (!wake_interrupted())
@@ -42,10 +43,33 @@ static void wait_for_signal(void)
             wake_take();
 }
 
-int serve_run(const struct args *a)
+void serve_tell_stop(const struct args *a, bool all_answered, size_t open)
+{
+    if (!all_answered)
+        term_note("not every peer answered the goodbye in time; the rest was cut");
+    else if (!a->quiet)
+        term_note("stopped; %zu connection%s told 1001", open, open == 1 ? " was" : "s were");
+}
+
+static int threads_run(const struct args *a, const thrum_server_options *o)
 {
     thrum_server *s = NULL;
     thrum_error e;
+    if (thrum_serve(&s, a->uri, o, &e) != THRUM_OK) {
+        term_note("%s", e.text);
+        return CLI_FAILED;
+    }
+    puts(thrum_server_url(s));
+    fflush(stdout);
+    serve_wait_for_signal();
+    const size_t open = thrum_server_count(s);
+    serve_tell_stop(a, thrum_server_drain(s, 1001, a->grace) == THRUM_OK, open);
+    thrum_server_free(s);
+    return CLI_OK;
+}
+
+int serve_run(const struct args *a)
+{
     quiet = a->quiet;
     if (!wake_begin() || (a->trace && !term_trace()))
         return CLI_FAILED;
@@ -53,25 +77,12 @@ int serve_run(const struct args *a)
     if (tls.ca_file)
         tls.peer_certificate = THRUM_ON;
     const thrum_server_options o = {.size = sizeof o,
-                                    .serve = echo,
+                                    .serve = a->on_loops ? NULL : echo,
                                     .subprotocols = a->subprotocols,
                                     .open_timeout = a->open_timeout,
                                     .ping_interval = a->ping_interval,
                                     .max_message = a->max_message,
                                     .compression = a->compression,
                                     .tls = tls.size > 0 ? &tls : NULL};
-    if (thrum_serve(&s, a->uri, &o, &e) != THRUM_OK) {
-        term_note("%s", e.text);
-        return CLI_FAILED;
-    }
-    puts(thrum_server_url(s));
-    fflush(stdout);
-    wait_for_signal();
-    const size_t open = thrum_server_count(s);
-    if (thrum_server_drain(s, 1001, a->grace) != THRUM_OK)
-        term_note("not every peer answered the goodbye in time; the rest was cut");
-    else if (!quiet)
-        term_note("stopped; %zu connection%s told 1001", open, open == 1 ? " was" : "s were");
-    thrum_server_free(s);
-    return CLI_OK;
+    return a->on_loops ? loops_run(a, &o) : threads_run(a, &o);
 }

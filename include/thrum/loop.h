@@ -120,16 +120,18 @@ THRUM_API size_t thrum_listener_count(const thrum_listener *s); /* connections o
 THRUM_API size_t thrum_listener_loops(const thrum_listener *s);
 THRUM_API thrum_loop *thrum_listener_loop(const thrum_listener *s, size_t i);
 /* [any] Up to max descriptors of its listening sockets, copies to be closed by the caller, to be handed over
- * to another process (.fds of its options): then no connection is refused between the two. How many there
- * are, or a negative status. */
+ * to another process (.fds of its options): then no connection is refused between the two, as who shakes
+ * hands when this one is drained is let in first, and a Unix socket's file stays. How many there are, or a
+ * negative status. */
 THRUM_API int thrum_listener_fds(const thrum_listener *s, int *fds, size_t max);
 /* [any] The listening sockets that systemd, or whoever does as it does, has passed to this process
  * (sd_listen_fds): as .fds wants them, -1 at the end; NULL: none. Static; asked once, the environment is left
  * as it is. */
 THRUM_API const int *thrum_passed_fds(void);
-/* [any] Stops accepting; who shakes hands gets 503; open ones Close code (0: 1001; 1012 for a restart); what
- * is left after t is cut. Then on_drained (may be NULL) runs, on a loop of the listener's, once. Returns at
- * once. Again: only a nearer deadline counts. E_ARGUMENT, E_MEMORY, E_FORKED. */
+/* [any] Stops accepting; who shakes hands gets 503 (but see thrum_listener_fds); open ones Close code (0:
+ * 1001; 1012 for a restart); what is left after t is cut. Then on_drained (may be NULL) runs, on a loop of
+ * the listener's, once. Returns at once. Again: only a nearer deadline counts. E_ARGUMENT, E_MEMORY,
+ * E_FORKED. */
 THRUM_API thrum_status thrum_listener_drain(thrum_listener *s, uint16_t code, thrum_wait t,
                                             void (*on_drained)(thrum_listener *s, void *arg), void *arg);
 /* [any, not on a loop of its own: E_THREAD] [waits t] Until it is drained or freed (THRUM_OK), or E_TIMEOUT.
@@ -182,8 +184,7 @@ THRUM_API thrum_status thrum_publish(thrum_listener *s, const char *topic, thrum
 /* [loop] The same from a connection, to all others: it does not get its own message. */
 THRUM_API thrum_status thrum_publish_from(thrum_conn *c, const char *topic, thrum_kind k, const void *p,
                                           size_t n);
-/* [loop] Subscriptions of exactly this topic now, on the calling thread's loop; 0 on a thread that has none
- * of the listener's. */
+/* [any] Subscriptions of exactly this topic now, on all loops. */
 THRUM_API size_t thrum_subscribers(const thrum_listener *s, const char *topic);
 
 THRUM_END

@@ -62,6 +62,7 @@ void block_unlock(struct block *b);
 thrum_status block_receive(thrum_conn *c, thrum_message *m, thrum_wait t, bool parts);
 thrum_status block_send(thrum_conn *c, thrum_kind kind, const thrum_slice *v, size_t n, thrum_switch compress,
                         enum front_part part);
+thrum_status block_send_one(thrum_conn *c, thrum_kind kind, const void *p, size_t n);
 thrum_status block_ping(thrum_conn *c, const void *p, size_t n, thrum_wait t);
 thrum_status block_pong(thrum_conn *c, const void *p, size_t n);
 thrum_status block_close(thrum_conn *c, uint16_t code, const char *why);

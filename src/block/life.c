@@ -132,6 +132,7 @@ static thrum_conn *block_ref(thrum_conn *c)
 }
 
 static const struct front block_front = {
+    .send_one = block_send_one,
     .send = block_send,
     .receive = block_receive,
     .ping = block_ping,

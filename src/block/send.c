@@ -127,6 +127,12 @@ thrum_status block_send(thrum_conn *c, thrum_kind kind, const thrum_slice *v, si
     return s;
 }
 
+thrum_status block_send_one(thrum_conn *c, thrum_kind kind, const void *p, size_t n)
+{
+    thrum_slice one = {p, n};
+    return block_send(c, kind, &one, 1, THRUM_DEFAULT, FRONT_WHOLE);
+}
+
 thrum_status block_ping(thrum_conn *c, const void *p, size_t n, thrum_wait t)
 {
     struct call k;

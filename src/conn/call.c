@@ -18,8 +18,9 @@ static thrum_status send_data(thrum_conn *c, thrum_kind k, const thrum_slice *v,
 
 thrum_status thrum_send(thrum_conn *c, thrum_kind k, const void *p, size_t n)
 {
-    thrum_slice one = {p, n};
-    return send_data(c, k, &one, 1, THRUM_DEFAULT, FRONT_WHOLE);
+    if (!c || (k != THRUM_TEXT && k != THRUM_BINARY) || (!p && n > 0))
+        return THRUM_E_ARGUMENT;
+    return front_of(c)->send_one(c, k, p, n);
 }
 
 thrum_status thrum_sendv(thrum_conn *c, thrum_kind k, const thrum_slice *v, size_t n)

@@ -10,6 +10,7 @@
 enum front_part { FRONT_WHOLE, FRONT_PART, FRONT_LAST_PART, FRONT_LAST_OR_WHOLE };
 
 struct front {
+    thrum_status (*send_one)(thrum_conn *c, thrum_kind k, const void *p, size_t n); /* the most usual send */
     thrum_status (*send)(thrum_conn *c, thrum_kind k, const thrum_slice *v, size_t n, thrum_switch compress,
                          enum front_part part);
     thrum_status (*receive)(thrum_conn *c, thrum_message *m, thrum_wait t, bool parts);

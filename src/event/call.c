@@ -15,7 +15,7 @@ static struct lconn *asked(const thrum_conn *c)
     return (struct lconn *)(uintptr_t)(const void *)c; /* asking changes nothing that the caller can see */
 }
 
-static thrum_status enter(struct lconn *c)
+static inline thrum_status enter(struct lconn *c)
 {
     struct thrum_loop *l = c->home->loop;
     thrum_status s = loop_mine(l);
@@ -43,6 +43,23 @@ static thrum_status loop_send(thrum_conn *h, thrum_kind k, const thrum_slice *v,
         return s;
     s = lconn_send(c, k, v, n, compress, part);
     leave(c);
+    return s;
+}
+
+static thrum_status loop_send_one(thrum_conn *h, thrum_kind k, const void *p, size_t n)
+{
+    struct lconn *c = of(h);
+    struct thrum_loop *l = c->home->loop;
+    thrum_status s = enter(c);
+    if (s != THRUM_OK)
+        return s;
+    if (!lconn_send_plain(c, k, p, n, &s)) {
+        thrum_slice one = {p, n};
+        s = lconn_send(c, k, &one, 1, THRUM_DEFAULT, FRONT_WHOLE);
+    }
+    if (!l->turning)
+        loop_after_call(l);
+    gate_out(l);
     return s;
 }
 
@@ -162,6 +179,11 @@ static void loop_error(const thrum_conn *h, thrum_error *err)
 static thrum_status loop_closing(const thrum_conn *h, thrum_closing *out)
 {
     const struct lconn *c = asked(h);
+    thrum_status s = loop_mine(c->home->loop);
+    if (s == THRUM_OK && !loop_is_here(c->home->loop))
+        s = THRUM_E_THREAD;
+    if (s != THRUM_OK)
+        return s;
     if (c->proto)
         return thrum_proto_closing(c->proto, out);
     if (out->size < sizeof *out)
@@ -239,7 +261,7 @@ static const char *loop_header(const thrum_conn *h, const char *name, size_t n)
 
 static const char *loop_peer(const thrum_conn *h)
 {
-    return lconn_peer(asked(h));
+    return names_peer(asked(h));
 }
 
 static int64_t loop_latency(const thrum_conn *h)
@@ -259,6 +281,7 @@ static void *loop_user(const thrum_conn *h)
 }
 
 const struct front loop_front = {
+    .send_one = loop_send_one,
     .send = loop_send,
     .receive = loop_receive,
     .ping = loop_ping,

@@ -8,6 +8,7 @@
 #ifndef EVENT_EVENT_H
 #define EVENT_EVENT_H
 
+#include "base/fork.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/wheel.h"
@@ -43,13 +44,21 @@ struct chunk {
     uint8_t b[CHUNK_ROOM];
 };
 
+/* Memory of a large message that was handed out. */
+struct spare {
+    uint8_t *p;
+    size_t n;
+};
+enum { SPARES_MAX = 16, SPARE_LEAST = 128 * 1024, SPARE_BYTES_MAX = 16 * 1024 * 1024 };
+
 struct thrum_loop {
     struct list link; /* of all loops, see end.c */
     uint32_t generation;
-    _Atomic int place; /* gate.h */
+    bool listeners_own; /* made by thrum_serve_loops; any thread may ask */
+    _Atomic int place;  /* gate.h */
     _Atomic(pthread_t) owner;
-    int cancel;                           /* how the driving thread had it */
-    bool running, turning, listeners_own; /* listeners_own: made by thrum_serve_loops */
+    int cancel; /* how the driving thread had it */
+    bool running, turning;
     _Atomic bool stop;
     int64_t now;
     struct poller *poller;
@@ -64,6 +73,11 @@ struct thrum_loop {
     struct lconn *graves;             /* ended; freed when no event can name them any more */
     struct chunk *stock;
     unsigned nstock, nout; /* chunks in stock, in use */
+    struct spare spares[SPARES_MAX];
+    unsigned nspares;
+    size_t spare_bytes;
+    int64_t spare_used;
+    struct later spares_idle;
     struct lock box_lock;
     struct list box;   /* letters */
     _Atomic bool mail; /* it is not empty */
@@ -73,10 +87,11 @@ struct thrum_loop {
     struct list timers;         /* thrum_loop_after */
     struct list jobs;           /* of open.c */
     struct list listeners;      /* struct home */
+    struct home *homes_over;    /* those that end with the turn, as an event of it may name them */
     struct lconn *opening;      /* whose request is decided, or whose on_open runs, */
     const thrum_request *asked; /* ... the request, */
     char *params;               /* ... and what the path's parameters stand for; NULL: none */
-    char text[LOOP_NAMES_MAX];  /* of thrum_conn_peer */
+    char text[LOOP_NAMES_MAX];  /* of lconn_peer */
 };
 
 /* What all connections have in common that came the same way: of a listener on one loop, or of one
@@ -93,12 +108,14 @@ struct home {
     struct thrum_listener *listener; /* NULL: a client's */
     struct shared_settings *settings;
     struct way *ways;               /* of the listener, or own */
-    size_t refs;                    /* connections, and whoever made it; the loop's thread only */
+    _Atomic(size_t) refs;           /* connections, letters under way, and whoever made it */
+    struct home *next_over;         /* see home_end */
     _Atomic(size_t) open;           /* connections that are */
     size_t conns;                   /* all, shaking hands included */
-    struct topics *topics;          /* NULL: a client's */
+    struct home_topics *topics;     /* NULL: a client's */
     struct home_accept *accept;     /* NULL once it accepts no more */
     struct home_accept *was_accept; /* then */
+    bool is_roomy; /* send_high is over what a chunk holds, so that one chunk never crosses it */
     bool draining, drained, over;
     struct later deadline; /* of draining */
 };
@@ -119,24 +136,59 @@ struct lconn {
     int fd;
     uint16_t way;
     uint8_t armed; /* what the poller knows: POLLER_IN, POLLER_OUT */
-    bool is_client : 1, opened : 1, ended : 1, dirty : 1, is_dead : 1;
-    bool paused : 1;  /* by the user */
-    bool holding : 1; /* by when_full */
-    bool owes_drain : 1;
-    bool deaf : 1; /* the user has closed: no more messages */
-    bool shut_out : 1, in_ended : 1, peer_later : 1;
-    bool broken : 1;        /* writing has failed; what can be read is still to be read */
-    bool busy : 1;          /* it is in the midst of being read: what it sends waits for the end of that */
-    bool again : 1;         /* something has come up while it was served */
-    bool rereads : 1;       /* its stream may hold more than was read */
-    bool out_of_memory : 1; /* for a proto: it cannot go on */
-    bool connecting : 1;    /* a client's, whose socket is not connected yet */
+    bool opened : 1, dirty : 1, shut_out : 1, peer_later : 1;
+    bool busy : 1;       /* it is in the midst of being read: what it sends waits for the end of that */
+    bool again : 1;      /* something has come up while it was served */
+    bool connecting : 1; /* a client's, whose socket is not connected yet */
+    union {
+        struct {
+            bool is_client : 1, ended : 1, is_dead : 1, in_ended : 1;
+            bool paused : 1;  /* by the user */
+            bool holding : 1; /* by when_full */
+            bool owes_drain : 1;
+            bool deaf : 1;          /* the user has closed: no more messages */
+            bool broken : 1;        /* writing has failed; what can be read is still to be read */
+            bool rereads : 1;       /* its stream may hold more than was read */
+            bool out_of_memory : 1; /* for a proto: it cannot go on */
+        };
+        uint16_t unusual; /* any of these */
+    };
 };
+
+static inline const struct settings *lconn_settings(const struct lconn *c)
+{
+    return &c->home->settings->s;
+}
+
+static inline const struct way *lconn_way(const struct lconn *c)
+{
+    return &c->home->ways[c->way];
+}
+
+/* Open, at rest, and nothing is out of the ordinary: what is true of most connections for most of their
+ * messages, and lets these go a short way. */
+static inline bool lconn_is_plain(const struct lconn *c)
+{
+    return !c->proto && !c->stream && !c->parked.deflate && c->armed == POLLER_IN && c->unusual == 0;
+}
+
+/* E_ARGUMENT, E_FORKED, or OK. */
+static inline thrum_status loop_mine(const struct thrum_loop *l)
+{
+    if (!l)
+        return THRUM_E_ARGUMENT;
+    return l->generation == atomic_load_explicit(&fork_generation, memory_order_relaxed) ? THRUM_OK
+                                                                                         : THRUM_E_FORKED;
+}
+
+/* Is the calling thread its? */
+static inline bool loop_is_here(const struct thrum_loop *l)
+{
+    return atomic_load_explicit(&l->owner, memory_order_relaxed) == pthread_self();
+}
 
 /* ---- loop.c
  * -------------------------------------------------------------------------------------------------- */
-thrum_status loop_mine(const struct thrum_loop *l); /* E_ARGUMENT, E_FORKED, or OK */
-bool loop_is_here(const struct thrum_loop *l);      /* the calling thread is its */
 /* What stands behind each call from outside a turn: output leaves, a foreign loop's alarm is set. */
 void loop_after_call(struct thrum_loop *l);
 thrum_status loop_make(struct thrum_loop **out, bool of_listener, thrum_error *err);
@@ -151,13 +203,16 @@ void *source_of(const void *p, enum source s);
  * -------------------------------------------------------------------------------------------------- */
 struct letter {
     struct list link;
-    void (*open)(struct thrum_loop *l, struct letter *x); /* frees it; l NULL: the loop has gone */
+    /* Frees it. l NULL: it is the parent's, and this a child of fork: nothing else is to be done. */
+    void (*open)(struct thrum_loop *l, struct letter *x);
 };
 /* Any thread. Takes the letter if it answers OK. */
 thrum_status post_letter(struct thrum_loop *l, struct letter *x);
 void post_deliver(struct thrum_loop *l);
+void post_turn_over(struct thrum_loop *l);
 bool post_is_empty(const struct thrum_loop *l);
 void post_return_all(struct thrum_loop *l); /* the loop ends */
+void post_free_inherited(struct thrum_loop *l);
 void timers_free(struct thrum_loop *l);
 
 /* ---- life.c: connections
@@ -176,6 +231,7 @@ void lconn_undo(struct lconn *c); /* of a connection that nobody has heard of */
 /* The proto, made when there is none. NULL: no memory, and then the connection is being cut. */
 thrum_proto *lconn_proto(struct lconn *c);
 void lconn_dirty(struct lconn *c);
+void lconn_park(struct lconn *c); /* if it rests */
 /* Looks at one connection after something has happened to it: writes, arms, parks, ends. */
 void lconn_settle(struct lconn *c);
 void lconn_cut(struct lconn *c, thrum_status s, const char *text);
@@ -183,17 +239,18 @@ void lconn_goodbye(struct lconn *c, uint16_t code);    /* what the kernel takes 
 void lconn_end_now(struct lconn *c, const char *text); /* goodbye, and cut; NULL is fine */
 void lconn_bury(struct thrum_loop *l);                 /* frees what has ended */
 void lconn_time(struct lconn *c);                      /* its timer has come */
-const struct settings *lconn_settings(const struct lconn *c);
-const struct way *lconn_way(const struct lconn *c);
 void home_unref(struct home *h);
 
 /* ---- names.c
  * ------------------------------------------------------------------------------------------------- */
 struct names {
     const char *subprotocol, *extensions, *target, *peer; /* NULL: none; "/"; the socket's */
+    char *asked; /* the socket's, once somebody has asked for it and the rest was here already; NULL else */
     char text[];
 };
 thrum_status names_keep(struct lconn *c);
+const char *names_peer(struct lconn *c); /* kept from now on */
+void names_free(struct lconn *c);
 
 /* ---- read.c
  * -------------------------------------------------------------------------------------------------- */
@@ -211,6 +268,14 @@ void lconn_write(struct lconn *c); /* out, then what the proto has; never waits 
 size_t lconn_pending(const struct lconn *c);
 void chunks_free(struct thrum_loop *l);
 void chunk_drop(struct lconn *c);
+bool chunk_send(struct lconn *c);
+bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, thrum_status *s);
+
+/* ---- spare.c
+ * --------------------------------------------------------------------------------------------------- */
+void spare_keep(struct thrum_loop *l, thrum_message *m); /* takes m->hold, if it is worth it */
+void spare_lend(struct thrum_loop *l, thrum_proto *p);   /* if it is about to receive a large message */
+void spares_free(struct thrum_loop *l);
 
 /* ---- call.c
  * -------------------------------------------------------------------------------------------------- */
@@ -224,7 +289,8 @@ void home_decide(struct lconn *c); /* its proto asks */
  * ---------------------------------------------------------- */
 thrum_status event_start(thrum_error *err);
 void end_list(struct thrum_loop *l);
-void end_unlist(struct thrum_loop *l);         /* ... and what it looks after goes on elsewhere */
-void end_free_inherited(struct thrum_loop *l); /* of the parent's, in a child of fork */
+void end_unlist(struct thrum_loop *l);
+/* Of the parent's, in a child of fork. E_STATE: from within a callback of its. */
+thrum_status end_free_inherited(struct thrum_loop *l);
 
 #endif

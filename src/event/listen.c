@@ -166,7 +166,7 @@ void accept_end(struct home *h)
     wheel_cancel(&h->loop->others, &a->pause.timer);
     for (int i = 0; i < a->net.n; i++)
         poller_forget(h->loop->poller, a->net.fds[i]);
-    listen_close(&a->net, h->settings->s.unlink_socket);
+    listen_close(&a->net, h->settings->s.unlink_socket && !h->listener->handed_over);
     h->was_accept = a;
 }
 
@@ -221,7 +221,7 @@ void home_decide(struct lconn *c)
     if (st == THRUM_OK && d.reply)
         c->user = d.reply->user;
     if (proto_asks(c->proto) == r) {
-        if (c->home->draining)
+        if (c->home->draining && !c->home->listener->handed_over)
             (void)proto_refuse(c->proto, 503, l->now);
         else if (st == THRUM_OK)
             (void)proto_answer(c->proto, &d, l->now);

@@ -37,10 +37,39 @@ thrum_status names_keep(struct lconn *c)
     if (!x)
         return THRUM_E_MEMORY;
     char *at = x->text;
+    x->asked = NULL;
     x->target = put(&at, target);
     x->subprotocol = put(&at, sub);
     x->extensions = put(&at, ext);
     x->peer = put(&at, peer);
     c->names = x;
     return THRUM_OK;
+}
+
+/* Most users never ask, so that connections at rest have no text of their peers'. No memory for it: it is
+ * told, but not kept. */
+const char *names_peer(struct lconn *c)
+{
+    const char *peer = lconn_peer(c);
+    if (c->fd < 0 || !(c->opened || c->ended) || (c->names && (c->names->peer || c->names->asked)))
+        return peer;
+    size_t n = strlen(peer) + 1;
+    struct names *x = c->names;
+    if (x) {
+        x->asked = mem_alloc(n);
+        return x->asked ? memcpy(x->asked, peer, n) : peer;
+    }
+    x = mem_zalloc(sizeof *x + n);
+    if (!x)
+        return peer;
+    c->names = x;
+    return x->peer = memcpy(x->text, peer, n);
+}
+
+void names_free(struct lconn *c)
+{
+    if (c->names)
+        mem_free(c->names->asked);
+    mem_free(c->names);
+    c->names = NULL;
 }

@@ -46,11 +46,11 @@ static void open_all(struct thrum_loop *l, struct list *mine)
     while (!list_empty(mine)) {
         struct letter *x = list_of(mine->next, struct letter, link);
         list_remove(&x->link);
-        x->open(l, x);
+        x->open(loop_mine(l) == THRUM_OK ? l : NULL, x); /* one of them may have called fork */
     }
 }
 
-/* What is posted while these are opened waits for the next turn, which then does not sleep. */
+/* What is posted while these are opened, or by a callback that runs later in the turn, waits for the next. */
 void post_deliver(struct thrum_loop *l)
 {
     struct list mine;
@@ -58,6 +58,12 @@ void post_deliver(struct thrum_loop *l)
         return;
     take_all(l, &mine, false);
     open_all(l, &mine);
+}
+
+/* Who posts from within a turn does not wake the loop, so the turn does when it ends: the next does not
+ * sleep. */
+void post_turn_over(struct thrum_loop *l)
+{
     if (!post_is_empty(l))
         poller_wake(l->poller);
 }
@@ -70,6 +76,13 @@ void post_return_all(struct thrum_loop *l)
     open_all(l, &mine);
 }
 
+/* Whoever had the lock at the fork put a letter in: word by word, the last of which makes it one. */
+void post_free_inherited(struct thrum_loop *l)
+{
+    lock_reset(&l->box_lock);
+    open_all(l, &l->box);
+}
+
 struct posted {
     struct letter letter; /* first */
     thrum_id to;
@@ -80,10 +93,12 @@ struct posted {
 static void open_posted(struct thrum_loop *l, struct letter *x)
 {
     struct posted *p = (struct posted *)(void *)x;
-    struct lconn *c = l->ending ? NULL : lconn_find(l, p->to);
-    gate_out(l);
-    p->fn((thrum_conn *)(void *)c, p->arg);
-    gate_in(l);
+    if (l) {
+        struct lconn *c = l->ending ? NULL : lconn_find(l, p->to);
+        gate_out(l);
+        p->fn((thrum_conn *)(void *)c, p->arg);
+        gate_in(l);
+    }
     mem_free(p);
 }
 

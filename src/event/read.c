@@ -3,6 +3,7 @@
  * so simple, goes to a proto, frame by frame, and once that rests it goes on without. */
 #include "base/sys.h"
 #include "event/gate.h"
+#include "event/listener.h"
 #include "proto/quick.h"
 #include <errno.h>
 
@@ -26,41 +27,54 @@ static void give_message(struct lconn *c, const thrum_message *m)
     give(c, m, on->on_part ? on->on_part : on->on_message);
 }
 
-static bool takes_messages(const struct lconn *c)
+static inline bool takes_messages(const struct lconn *c)
 {
-    return !c->paused && !c->holding && !c->deaf && !c->out_of_memory;
+    return c->unusual == 0 || !(c->paused | c->holding | c->deaf | c->out_of_memory);
 }
 
+/* Whole messages of one that is at rest; how many bytes they were. */
 static size_t take_quickly(struct lconn *c, uint8_t *d, size_t n)
 {
-    thrum_message m;
-    size_t used = quick_take(lconn_settings(c), !c->is_client, d, n, &m);
-    if (used == 0)
-        return 0;
+    const struct settings *s = lconn_settings(c);
+    const struct way *w = lconn_way(c);
+    void (*fn)(thrum_conn *, const thrum_message *, void *) =
+        w->on.on_part ? w->on.on_part : w->on.on_message;
+    struct thrum_loop *l = c->home->loop;
     struct parked *k = &c->parked;
-    k->messages_in++;
-    k->bytes_in += m.len;
-    k->wire_in += used;
-    k->heard = c->home->loop->now;
-    uint8_t *behind = d + used, kept = *behind;
-    *behind = 0;
-    give_message(c, &m);
-    *behind = kept;
-    return used;
+    bool server = !c->is_client;
+    size_t at = 0;
+    k->heard = l->now;
+    while (at < n && !c->proto && takes_messages(c)) {
+        thrum_message m;
+        size_t used = quick_take(s, server, d + at, n - at, &m);
+        if (used == 0)
+            break;
+        at += used;
+        k->messages_in++;
+        k->bytes_in += m.len;
+        k->wire_in += used;
+        uint8_t kept = d[at];
+        d[at] = 0;
+        if (fn) {
+            gate_out(l);
+            fn((thrum_conn *)(void *)c, &m, w->arg);
+            gate_in(l);
+        }
+        d[at] = kept;
+    }
+    return at;
 }
 
 /* A proto that has handed out everything makes room for the quick way again. */
 static size_t feed(struct lconn *c, thrum_proto *p, uint8_t *d, size_t n)
 {
     size_t most = proto_next(p), take = n < most || !takes_messages(c) ? n : most;
+    spare_lend(c->home->loop, p);
     (void)thrum_proto_feed(p, d, take, c->home->loop->now);
     if (proto_asks(p))
         home_decide(c);
     lconn_events(c);
-    if (c->proto && c->opened && !c->out && proto_rests(c->proto)) {
-        proto_park(c->proto, &c->parked);
-        c->proto = NULL;
-    }
+    lconn_park(c);
     return take;
 }
 
@@ -95,14 +109,14 @@ static void opened(struct lconn *c)
     }
     c->opened = true;
     atomic_fetch_add(&c->home->open, 1);
-    if (!w->on.on_open)
-        return;
     struct lconn *before = l->opening;
     l->opening = c;
     gate_out(l);
-    w->on.on_open((thrum_conn *)(void *)c, w->arg);
+    if (w->on.on_open)
+        w->on.on_open((thrum_conn *)(void *)c, w->arg);
     gate_in(l);
     l->opening = before;
+    home_opened(c);
 }
 
 static bool next_event(struct lconn *c, thrum_event *e)
@@ -132,6 +146,7 @@ void lconn_events(struct lconn *c)
         case THRUM_EVENT_PONG: give(c, &e.message, lconn_way(c)->on.on_pong); break;
         default: break;
         }
+        spare_keep(c->home->loop, &e.message);
         thrum_message_release(&e.message);
     }
     throw_away(c);
@@ -210,6 +225,15 @@ static ssize_t read_some(struct lconn *c)
  * behind others. */
 void lconn_readable(struct lconn *c)
 {
+    if (lconn_is_plain(c)) {
+        struct thrum_loop *l = c->home->loop;
+        ssize_t n = sys.recv(c->fd, l->hot, LOOP_HOT, MSG_DONTWAIT);
+        if (n > 0)
+            lconn_took(c, l->hot, (size_t)n);
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR)) /* else the poller tells again */
+            lconn_in_ended(c, n < 0 ? errno : 0);
+        return;
+    }
     for (int i = 0; i < STREAM_READS; i++) {
         if (c->ended || c->in_ended || c->out_of_memory)
             return;
@@ -224,7 +248,7 @@ void lconn_readable(struct lconn *c)
             lconn_in_ended(c, (int)-got);
             return;
         }
-        if (!c->stream)
+        if (!c->stream || !stream_buffered(c->stream))
             return;
     }
     c->rereads = true;

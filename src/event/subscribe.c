@@ -13,31 +13,36 @@
 #include "wire/utf8.h"
 #include <string.h>
 
-struct topics *topics_of_home(thrum_error *err)
+struct home_topics *topics_of_home(thrum_error *err)
 {
     uint8_t key[16];
-    struct topics *t = mem_alloc(sizeof *t);
+    struct home_topics *t = mem_alloc(sizeof *t);
     int e = t ? rand_bytes(key, sizeof key) : 0;
-    if (!t || e) {
+    if (e)
+        error_os(err, THRUM_E_SYSTEM, e, "no randomness for the table of topics");
+    if (!t || e || lock_init(&t->lock)) {
         mem_free(t);
-        if (e)
-            error_os(err, THRUM_E_SYSTEM, e, "no randomness for the table of topics");
         return NULL;
     }
-    topics_init(t, key);
+    topics_init(&t->of, key);
     return t;
 }
 
-void topics_of_home_free(struct topics *t)
+void topics_of_home_free(struct home_topics *t)
 {
-    topics_free(t);
+    topics_free(&t->of);
+    lock_destroy(&t->lock);
     mem_free(t);
 }
 
 void topics_leave(struct lconn *c)
 {
-    if (c->home->topics)
-        topic_unsubscribe_all(c->home->topics, &c->topics);
+    if (!c->topics.member)
+        return;
+    struct home_topics *t = c->home->topics;
+    lock_take(&t->lock);
+    topic_unsubscribe_all(&t->of, &c->topics);
+    lock_give(&t->lock);
 }
 
 static struct lconn *subscribing(thrum_conn *h, const char *topic, thrum_status *s)
@@ -63,8 +68,11 @@ thrum_status thrum_subscribe(thrum_conn *h, const char *topic)
         return s;
     if (!c->opened || c->ended || c->deaf)
         return THRUM_E_STATE;
+    struct home_topics *t = c->home->topics;
     gate_in(c->home->loop);
-    s = topic_subscribe(c->home->topics, &c->topics, topic, strlen(topic));
+    lock_take(&t->lock);
+    s = topic_subscribe(&t->of, &c->topics, topic, strlen(topic));
+    lock_give(&t->lock);
     gate_out(c->home->loop);
     return s;
 }
@@ -75,20 +83,33 @@ thrum_status thrum_unsubscribe(thrum_conn *h, const char *topic)
     struct lconn *c = subscribing(h, topic, &s);
     if (!c)
         return s;
+    struct home_topics *t = c->home->topics;
     gate_in(c->home->loop);
-    bool was = topic_unsubscribe(c->home->topics, &c->topics, topic, strlen(topic));
+    lock_take(&t->lock);
+    bool was = topic_unsubscribe(&t->of, &c->topics, topic, strlen(topic));
+    lock_give(&t->lock);
     gate_out(c->home->loop);
     return was ? THRUM_OK : THRUM_E_ARGUMENT;
 }
 
 size_t thrum_subscribers(const thrum_listener *s, const char *topic)
 {
+    struct thrum_listener *m = (struct thrum_listener *)(uintptr_t)s; /* its lock: asking changes nothing */
     size_t n = 0;
-    for (size_t i = 0; s && topic && i < s->nhomes; i++) {
-        struct home *h = s->homes[i];
-        if (h && loop_mine(h->loop) == THRUM_OK && loop_is_here(h->loop))
-            n += topic_count(h->topics, topic, strlen(topic));
+    if (!s || !topic || s->generation != atomic_load(&fork_generation))
+        return 0;
+    int cancel = cancel_off();
+    lock_take(&m->lock); /* a home whose place is not NULL has its topics */
+    for (size_t i = 0; i < m->nhomes; i++) {
+        struct home_topics *t = m->homes[i] ? m->homes[i]->topics : NULL;
+        if (!t)
+            continue;
+        lock_take(&t->lock);
+        n += topic_count(&t->of, topic, strlen(topic));
+        lock_give(&t->lock);
     }
+    lock_give(&m->lock);
+    cancel_back(cancel);
     return n;
 }
 
@@ -121,17 +142,16 @@ static void deliver(struct home *h, const char *topic, size_t n, struct shared *
                     const struct lconn *except)
 {
     struct delivery d = {frame, except};
-    (void)topic_publish(h->topics, topic, n, deliver_one, &d);
+    (void)topic_publish(&h->topics->of, topic, n, deliver_one, &d);
 }
 
 static void open_publication(struct thrum_loop *l, struct letter *x)
 {
     struct publication *p = (struct publication *)(void *)x;
-    lock_take(&p->home->listener->lock);
-    bool there = !p->home->over && !l->ending;
-    lock_give(&p->home->listener->lock);
-    if (there)
+    if (l && !p->home->over && !l->ending)
         deliver(p->home, p->topic, p->n, p->frame, NULL);
+    if (l) /* else the home is the parent's */
+        home_unref(p->home);
     shared_drop(p->frame);
     mem_free(p);
 }
@@ -144,7 +164,7 @@ static thrum_status post_publication(struct home *h, const char *topic, size_t n
     *p = (struct publication){.letter.open = open_publication, .home = h, .frame = frame, .n = n};
     memcpy(p->topic, topic, n);
     atomic_fetch_add(&frame->refs, 1);
-    if (post_letter(h->loop, &p->letter) != THRUM_OK) { /* its loop has ended */
+    if (home_post(h, &p->letter) != THRUM_OK) {
         shared_drop(frame);
         mem_free(p);
     }

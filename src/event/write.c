@@ -105,14 +105,9 @@ static void count_out(struct lconn *c, size_t n)
         c->parked.wire_out += n;
 }
 
-/* True: all of it has left. */
-static bool flush_chunk(struct lconn *c)
+/* `put` bytes of the chunk have left. True: that is all of it. */
+static bool chunk_over(struct lconn *c, struct chunk *k, size_t put)
 {
-    struct chunk *k = c->out;
-    if (!k)
-        return true;
-    struct iovec v = {k->b, k->n};
-    size_t put = c->broken ? k->n : write_some(c, &v, 1);
     count_out(c, put);
     c->out = NULL;
     if (put < k->n && !c->broken) {
@@ -124,6 +119,37 @@ static bool flush_chunk(struct lconn *c)
     bool whole = put == k->n;
     chunk_give(c->home->loop, k);
     return whole;
+}
+
+/* True: all of it has left. */
+static bool flush_chunk(struct lconn *c)
+{
+    struct chunk *k = c->out;
+    if (!k)
+        return true;
+    struct iovec v = {k->b, k->n};
+    return chunk_over(c, k, c->broken ? k->n : write_some(c, &v, 1));
+}
+
+/* The short way of one that is plain; true: there is no chunk any more, and nothing else has changed. */
+bool chunk_send(struct lconn *c)
+{
+    struct chunk *k = c->out;
+    c->again = false;
+    if (!k)
+        return true;
+    ssize_t put = sys.send(c->fd, k->b, k->n, SEND_FLAGS);
+    if (put != (ssize_t)k->n) {
+        if (put > 0)
+            (void)chunk_over(c, k, (size_t)put);
+        else if (put < 0 && errno != EAGAIN && errno != EINTR)
+            c->broken = true;
+        return false; /* the long way sees what there is to do */
+    }
+    c->parked.wire_out += k->n;
+    c->out = NULL;
+    chunk_give(c->home->loop, k);
+    return true;
 }
 
 static bool proto_write(struct lconn *c)
@@ -357,6 +383,32 @@ static bool is_quick(const struct lconn *c, size_t total, thrum_switch compress)
         return false;
     return !c->parked.deflate || compress == THRUM_OFF ||
            (compress == THRUM_DEFAULT && total < lconn_settings(c)->compress_min);
+}
+
+/* The short way of one that is plain: one small message behind what the chunk has. False: it is not for this
+ * way. */
+bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, thrum_status *s)
+{
+    struct chunk *out = c->out;
+    if (n - 1 >= QUICK_COPY_MAX || !lconn_is_plain(c) || !c->home->is_roomy ||
+        (out && out->n + n + FRAME_HEAD_MAX > CHUNK_ROOM))
+        return false;
+    *s = THRUM_E_UTF8;
+    if (k == THRUM_TEXT && !utf8_valid(p, n))
+        return true;
+    *s = THRUM_E_MEMORY;
+    if (!out && !(out = c->out = chunk_take(c->home->loop)))
+        return true;
+    uint8_t *at = out->b + out->n;
+    size_t hn = quick_head(at, k, n, NULL);
+    memcpy(at + hn, p, n);
+    out->n += hn + n;
+    c->parked.messages_out++;
+    c->parked.bytes_out += n;
+    if (!c->busy)
+        lconn_dirty(c);
+    *s = THRUM_OK;
+    return true;
 }
 
 thrum_status lconn_send(struct lconn *c, thrum_kind k, const thrum_slice *v, size_t n, thrum_switch compress,

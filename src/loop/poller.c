@@ -23,6 +23,7 @@ int poller_new(struct poller **out)
 int poller_new_loop(struct poller **out, const char *name)
 {
     *out = NULL;
+    name = name != NULL ? name : getenv("THRUM_BACKEND");
     if (name == NULL)
         return poller_new(out);
     if (strcmp(name, "poll") == 0)

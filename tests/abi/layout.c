@@ -5,6 +5,7 @@
  * hand; a forgotten one shows as a gap. */
 #include <stdio.h>
 #include <string.h>
+#include <thrum/loop.h>
 #include <thrum/proto.h>
 #include <thrum/reconnect.h>
 #include <thrum/server.h>
@@ -89,6 +90,9 @@ static void client_options(void)
     MEMBER(response)
     MEMBER(tcp_keepalive)
     MEMBER(spare)
+    MEMBER(send_low)
+    MEMBER(when_full)
+    MEMBER(spare_loop)
     END("thrum_client_options")
 #undef STRUCT
 }
@@ -143,6 +147,12 @@ static void server_options(void)
     MEMBER(trusted_proxies)
     MEMBER(proxy_protocol)
     MEMBER(forwarded_for)
+    MEMBER(handlers)
+    MEMBER(routes)
+    MEMBER(fds)
+    MEMBER(send_low)
+    MEMBER(when_full)
+    MEMBER(spare_loop)
     END("thrum_server_options")
 #undef STRUCT
 }
@@ -242,6 +252,30 @@ static void send_options(void)
     MEMBER(compress)
     MEMBER(more)
     END("thrum_send_options")
+#undef STRUCT
+}
+
+static void loop_structs(void)
+{
+#define STRUCT thrum_handlers
+    BEGIN("thrum_handlers")
+    MEMBER(size)
+    MEMBER(on_open)
+    MEMBER(on_message)
+    MEMBER(on_part)
+    MEMBER(on_ping)
+    MEMBER(on_pong)
+    MEMBER(on_drain)
+    MEMBER(on_close)
+    END("thrum_handlers")
+#undef STRUCT
+#define STRUCT thrum_route
+    BEGIN("thrum_route")
+    MEMBER(path)
+    MEMBER(handlers)
+    MEMBER(on_request)
+    MEMBER(arg)
+    END("thrum_route")
 #undef STRUCT
 }
 
@@ -378,6 +412,10 @@ static void values(void)
     VALUE(THRUM_PHASE_WAITING);
     VALUE(THRUM_PHASE_OPEN);
     VALUE(THRUM_PHASE_CLOSED);
+    VALUE(THRUM_FULL_REFUSE);
+    VALUE(THRUM_FULL_PAUSE);
+    VALUE(THRUM_FULL_DROP_OLDEST);
+    VALUE(THRUM_FULL_CLOSE);
     VALUE(THRUM_LOG_ERROR);
     VALUE(THRUM_LOG_TRACE);
     VALUE(THRUM_EVENT_NONE);
@@ -414,6 +452,7 @@ int main(void)
     reconnect_options();
     reconnect_counts();
     send_options();
+    loop_structs();
     given_structs();
     answered_structs();
     loose_structs();

@@ -211,6 +211,72 @@ class Echo(unittest.TestCase):
         self.assertIn(b"1009", large.stderr)
 
 
+class Loops(unittest.TestCase):
+    """The same server on loops, and a chat."""
+
+    def test_lines_come_back_on_any_number_of_loops(self):
+        lines = b"".join(b"line %d\n" % i for i in range(5000))
+        for loops in ("1", "3", "0"):
+            with Serve("--loops", loops, "-q") as server:
+                done = run("connect", "-q", server.url, stdin=lines)
+                self.assertEqual((done.returncode, done.stdout, done.stderr), (0, lines, b""))
+                self.assertEqual(server.stop(), 0)
+                self.assertEqual(server.log, "")
+
+    def test_options_hold_there_too(self):
+        with Serve("--loops", "2", "--max-size", "10", "--subprotocol", "chat.v2", "--no-compression") as server:
+            small = run("connect", "--subprotocol", "chat.v2", server.url, stdin=b"x" * 10 + b"\n")
+            large = run("connect", "-q", server.url, stdin=b"x" * 11 + b"\n")
+        self.assertEqual(small.returncode, 0, small)
+        self.assertIn(b"subprotocol chat.v2", small.stderr)
+        self.assertNotIn(b"permessage-deflate", small.stderr)
+        self.assertEqual(large.returncode, 1, large)
+        self.assertRegex(server.log, r"127\.0\.0\.1:\d+ opened")
+        self.assertRegex(server.log, r"127\.0\.0\.1:\d+ closed with 1000")
+
+    def chat(self, *args):
+        """Two listen, one speaks and hears nothing of it."""
+        with Serve("--publish", *args) as server:
+            listeners = []
+            for _ in range(2):
+                listeners.append(subprocess.Popen([CLI, "connect", "-q", server.url], stdin=subprocess.PIPE,
+                                                  stdout=subprocess.PIPE))
+                self.assertIn(b"opened", server.process.stderr.readline())
+            done = run("connect", "-q", server.url, stdin=b"one\ntwo\n")
+            self.assertEqual((done.returncode, done.stdout), (0, b""), done)
+            for p in listeners:
+                self.assertEqual([p.stdout.readline() for _ in range(2)], [b"one\n", b"two\n"])
+                p.communicate(timeout=LIMIT)
+                self.assertEqual(p.returncode, 0)
+
+    def test_a_chat(self):
+        self.chat()
+
+    def test_a_chat_over_several_loops(self):
+        self.chat("--loops", "3")
+
+    def test_it_says_1001_and_gives_up_on_the_silent(self):
+        with Serve("--loops", "2", "--grace", "0.3") as server:
+            host, port = re.match(r"ws://(.*):(\d+)/", server.url).groups()
+            polite = subprocess.Popen([CLI, "connect", server.url], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertIn(b"opened", server.process.stderr.readline())
+            with socket.create_connection((host, int(port))) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+                self.assertIn(b"101", s.recv(4096))
+                self.assertEqual(server.stop(signal.SIGTERM), 0)
+                self.assertIn("cut", server.log)
+            _, log = polite.communicate(timeout=LIMIT)
+            self.assertEqual(polite.returncode, 0, log)
+            self.assertIn(b"closed by the peer with 1001", log)
+
+    def test_wrong_numbers(self):
+        for value in ("-1", "x", "1025", "1.5", ""):
+            done = run("serve", "--loops", value)
+            self.assertEqual(done.returncode, 2, done)
+            self.assertIn(b"--loops", done.stderr)
+
+
 class HostilePeer(unittest.TestCase):
     def show(self, payload):
         server = RawServer(says(frame(1, payload)))

@@ -1,0 +1,16 @@
+# cmake -DOUT=pages.h -DFILES=board.html,board.css,board.js -P embed.cmake: files as arrays of C.
+string(REPLACE "," ";" FILES "${FILES}")
+set(text "/* pages.h: made by embed.cmake. */\n#include <stddef.h>\n\nstruct page {\n    const char *type;\n    const void *data;\n    size_t n;\n};\n")
+set(type_html "text/html; charset=utf-8")
+set(type_css "text/css; charset=utf-8")
+set(type_js "text/javascript; charset=utf-8")
+foreach(file ${FILES})
+    get_filename_component(kind ${file} EXT)
+    string(SUBSTRING ${kind} 1 -1 kind)
+    file(READ ${file} hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," hex "${hex}")
+    string(REGEX REPLACE "(0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,)" "\\1\n" hex "${hex}")
+    string(APPEND text "static const unsigned char page_${kind}_data[] = {\n${hex}0};\n"
+        "static struct page page_${kind} = {\"${type_${kind}}\", page_${kind}_data, sizeof page_${kind}_data - 1};\n")
+endforeach()
+file(WRITE ${OUT} "${text}")
