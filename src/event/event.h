@@ -231,7 +231,8 @@ void lconn_undo(struct lconn *c); /* of a connection that nobody has heard of */
 /* The proto, made when there is none. NULL: no memory, and then the connection is being cut. */
 thrum_proto *lconn_proto(struct lconn *c);
 void lconn_dirty(struct lconn *c);
-void lconn_park(struct lconn *c); /* if it rests */
+struct lconn *lconn_undirty(struct thrum_loop *l); /* takes the first out of the list, which is not empty */
+void lconn_park(struct lconn *c);                  /* if it rests */
 /* Looks at one connection after something has happened to it: writes, arms, parks, ends. */
 void lconn_settle(struct lconn *c);
 void lconn_cut(struct lconn *c, thrum_status s, const char *text);

@@ -405,6 +405,16 @@ void lconn_dirty(struct lconn *c)
     l->dirty_end = &c->next;
 }
 
+struct lconn *lconn_undirty(struct thrum_loop *l)
+{
+    struct lconn *c = l->dirty;
+    l->dirty = c->next;
+    if (!l->dirty)
+        l->dirty_end = &l->dirty;
+    c->dirty = false;
+    return c;
+}
+
 /* ---- the end
  * ---------------------------------------------------------------------------------------------------- */
 
