@@ -64,6 +64,7 @@ int main(int argc, char **argv)
         .max_message = MOST_MESSAGE,
         .send_high = MOST_WAITING,
         .ping_interval = THRUM_FOREVER,
+        .compress_idle = 1000, /* quiet for a second: what may be given back is */
         .compression = deflate ? THRUM_ON : THRUM_OFF,
         .reuse_port = getenv("BENCH_REUSEPORT") != NULL ? THRUM_ON : THRUM_OFF,
         .tls = tls ? THRUM_TLS(.cert_file = argv[3], .key_file = argv[4]) : NULL,

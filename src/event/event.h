@@ -44,6 +44,13 @@ struct chunk {
     uint8_t b[CHUNK_ROOM];
 };
 
+/* Memory of a large message that was handed out. */
+struct spare {
+    uint8_t *p;
+    size_t n;
+};
+enum { SPARES_MAX = 16, SPARE_LEAST = 128 * 1024, SPARE_BYTES_MAX = 16 * 1024 * 1024 };
+
 struct thrum_loop {
     struct list link; /* of all loops, see end.c */
     uint32_t generation;
@@ -66,6 +73,11 @@ struct thrum_loop {
     struct lconn *graves;             /* ended; freed when no event can name them any more */
     struct chunk *stock;
     unsigned nstock, nout; /* chunks in stock, in use */
+    struct spare spares[SPARES_MAX];
+    unsigned nspares;
+    size_t spare_bytes;
+    int64_t spare_used;
+    struct later spares_idle;
     struct lock box_lock;
     struct list box;   /* letters */
     _Atomic bool mail; /* it is not empty */
@@ -191,7 +203,8 @@ void *source_of(const void *p, enum source s);
  * -------------------------------------------------------------------------------------------------- */
 struct letter {
     struct list link;
-    void (*open)(struct thrum_loop *l, struct letter *x); /* frees it; l NULL: the loop has gone */
+    /* Frees it. l NULL: it is the parent's, and this a child of fork: nothing else is to be done. */
+    void (*open)(struct thrum_loop *l, struct letter *x);
 };
 /* Any thread. Takes the letter if it answers OK. */
 thrum_status post_letter(struct thrum_loop *l, struct letter *x);
@@ -199,6 +212,7 @@ void post_deliver(struct thrum_loop *l);
 void post_turn_over(struct thrum_loop *l);
 bool post_is_empty(const struct thrum_loop *l);
 void post_return_all(struct thrum_loop *l); /* the loop ends */
+void post_free_inherited(struct thrum_loop *l);
 void timers_free(struct thrum_loop *l);
 
 /* ---- life.c: connections
@@ -258,6 +272,12 @@ void chunk_drop(struct lconn *c);
 bool chunk_send(struct lconn *c);
 bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, thrum_status *s);
 
+/* ---- spare.c
+ * --------------------------------------------------------------------------------------------------- */
+void spare_keep(struct thrum_loop *l, thrum_message *m); /* takes m->hold, if it is worth it */
+void spare_lend(struct thrum_loop *l, thrum_proto *p);   /* if it is about to receive a large message */
+void spares_free(struct thrum_loop *l);
+
 /* ---- call.c
  * -------------------------------------------------------------------------------------------------- */
 extern const struct front loop_front;
@@ -270,7 +290,8 @@ void home_decide(struct lconn *c); /* its proto asks */
  * ---------------------------------------------------------- */
 thrum_status event_start(thrum_error *err);
 void end_list(struct thrum_loop *l);
-void end_unlist(struct thrum_loop *l);         /* ... and what it looks after goes on elsewhere */
-void end_free_inherited(struct thrum_loop *l); /* of the parent's, in a child of fork */
+void end_unlist(struct thrum_loop *l);
+/* Of the parent's, in a child of fork. E_STATE: from within a callback of its. */
+thrum_status end_free_inherited(struct thrum_loop *l);
 
 #endif

@@ -265,8 +265,9 @@ static void drive_main(void *arg)
     struct home *h = arg;
     struct thrum_listener *s = h->listener;
     struct thrum_loop *l = h->loop;
-    ref(s);
     loop_drive(l);
+    if (loop_mine(l) != THRUM_OK) /* in a child of fork, called in a callback: this thread is all there is */
+        return;
     loop_destroy(l);
     if (atomic_fetch_sub(&s->threads, 1) == 1)
         ring(s->gone);
@@ -275,11 +276,14 @@ static void drive_main(void *arg)
 
 static thrum_status start_thread(struct home *h, thrum_error *err)
 {
-    atomic_fetch_add(&h->listener->threads, 1);
+    struct thrum_listener *s = h->listener;
+    ref(s);
+    atomic_fetch_add(&s->threads, 1);
     int e = thread_start(drive_main, h, "loop", 0);
     if (e == 0)
         return THRUM_OK;
-    atomic_fetch_sub(&h->listener->threads, 1);
+    atomic_fetch_sub(&s->threads, 1);
+    listener_unref(s);
     return error_os(err, THRUM_E_SYSTEM, e, "no thread for a loop");
 }
 
@@ -635,10 +639,10 @@ struct to_home {
 static void open_to_home(struct thrum_loop *l, struct letter *x)
 {
     struct to_home *t = (struct to_home *)(void *)x;
-    (void)l;
-    if (!t->home->over)
+    if (l && !t->home->over)
         t->fn(t->home);
-    home_unref(t->home);
+    if (l) /* else the home is the parent's */
+        home_unref(t->home);
     mem_free(t);
 }
 

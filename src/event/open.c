@@ -74,6 +74,8 @@ static void take_stream(struct lconn *c, struct stream *s)
 static void open_job(struct thrum_loop *l, struct letter *x)
 {
     struct job *j = (struct job *)(void *)x;
+    if (!l)
+        return; /* opening_free_inherited has it */
     lock_take(&j->lock);
     struct lconn *c = j->loop && !l->ending ? lconn_find(l, j->conn) : NULL;
     bool counted = j->loop != NULL;
@@ -187,6 +189,19 @@ static int enqueue(struct job *j)
     return e;
 }
 
+/* Neither the parent's helper nor its letter will come. */
+void opening_free_inherited(struct thrum_loop *l)
+{
+    list_each_safe (n, next, &l->jobs) {
+        struct job *j = list_of(n, struct job, mine);
+        lock_reset(&j->lock);
+        list_remove(&j->letter.link);
+        list_remove(&j->mine);
+        j->refs = 1;
+        job_unref(j);
+    }
+}
+
 void opening_forked(void)
 {
     lock_reset(&queue_lock);
@@ -242,6 +257,7 @@ static thrum_status make_job(struct job **out, struct home *h, const char *url, 
     }
     j->refs = 1;
     j->letter.open = open_job;
+    list_init(&j->letter.link);
     list_init(&j->link);
     list_init(&j->mine);
     atomic_fetch_add(&h->settings->refs, 1);

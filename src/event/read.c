@@ -69,6 +69,7 @@ static size_t take_quickly(struct lconn *c, uint8_t *d, size_t n)
 static size_t feed(struct lconn *c, thrum_proto *p, uint8_t *d, size_t n)
 {
     size_t most = proto_next(p), take = n < most || !takes_messages(c) ? n : most;
+    spare_lend(c->home->loop, p);
     (void)thrum_proto_feed(p, d, take, c->home->loop->now);
     if (proto_asks(p))
         home_decide(c);
@@ -144,6 +145,7 @@ void lconn_events(struct lconn *c)
         case THRUM_EVENT_PONG: give(c, &e.message, lconn_way(c)->on.on_pong); break;
         default: break;
         }
+        spare_keep(c->home->loop, &e.message);
         thrum_message_release(&e.message);
     }
     throw_away(c);

@@ -148,9 +148,10 @@ static void deliver(struct home *h, const char *topic, size_t n, struct shared *
 static void open_publication(struct thrum_loop *l, struct letter *x)
 {
     struct publication *p = (struct publication *)(void *)x;
-    if (!p->home->over && !l->ending)
+    if (l && !p->home->over && !l->ending)
         deliver(p->home, p->topic, p->n, p->frame, NULL);
-    home_unref(p->home);
+    if (l) /* else the home is the parent's */
+        home_unref(p->home);
     shared_drop(p->frame);
     mem_free(p);
 }

@@ -78,7 +78,7 @@ def all_servers(programs):
         Server("node ws", "peer", (node, PEERS / "node_ws.js"), ALL, setup, environment={"NODE_PATH": str(NODE_MODULES)},
                check=("env", f"NODE_PATH={NODE_MODULES}", node, "-e", "require('ws')")),
         python("picows", "py_picows.py", PLAIN, "picows, uvloop"),
-        python("Python websockets", "py_websockets.py", ALL, "websockets.asyncio.server"),
+        python("Python websockets", "py_websockets.py", ALL, "websockets.asyncio.server, uvloop"),
     ]
 
 
@@ -107,7 +107,7 @@ def version(server):
         "bun": [server.command[0], "--version"],
         "node ws": [server.command[0], "-p", "'ws ' + require('ws/package.json').version + ', node ' + process.version"],
         "picows": of_python("picows", "uvloop"),
-        "Python websockets": of_python("websockets"),
+        "Python websockets": of_python("websockets", "uvloop"),
         "libwebsockets": ["dpkg-query", "-W", "-f=${Version}", "libwebsockets-dev"],
         "Boost.Beast": ["dpkg-query", "-W", "-f=Boost ${Version}", "libboost-dev"],
         "fastwebsockets": ["sed", "-n", r's/^fastwebsockets.*"=\([0-9.]*\)".*/\1/p', PEERS / "fastwebsockets" / "Cargo.toml"],
