@@ -170,10 +170,8 @@ static void loop_error(const thrum_conn *h, thrum_error *err)
         s = THRUM_E_THREAD;
     if (s != THRUM_OK)
         error_set(err, s, "%s", thrum_status_text(s));
-    else if (c->proto)
-        thrum_proto_error(c->proto, err);
     else
-        memset(err, 0, sizeof *err);
+        lconn_why(c, err);
 }
 
 static thrum_status loop_closing(const thrum_conn *h, thrum_closing *out)

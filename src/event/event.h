@@ -236,6 +236,7 @@ void lconn_park(struct lconn *c);                  /* if it rests */
 /* Looks at one connection after something has happened to it: writes, arms, parks, ends. */
 void lconn_settle(struct lconn *c);
 void lconn_cut(struct lconn *c, thrum_status s, const char *text);
+void lconn_why(const struct lconn *c, thrum_error *err); /* it has ended; status OK: it has not */
 void lconn_goodbye(struct lconn *c, uint16_t code);    /* what the kernel takes at once, whole frames only */
 void lconn_end_now(struct lconn *c, const char *text); /* goodbye, and cut; NULL is fine */
 void lconn_bury(struct thrum_loop *l);                 /* frees what has ended */
