@@ -184,8 +184,7 @@ THRUM_API thrum_status thrum_publish(thrum_listener *s, const char *topic, thrum
 /* [loop] The same from a connection, to all others: it does not get its own message. */
 THRUM_API thrum_status thrum_publish_from(thrum_conn *c, const char *topic, thrum_kind k, const void *p,
                                           size_t n);
-/* [loop] Subscriptions of exactly this topic now, on the calling thread's loop; 0 on a thread that has none
- * of the listener's. */
+/* [any] Subscriptions of exactly this topic now, on all loops. */
 THRUM_API size_t thrum_subscribers(const thrum_listener *s, const char *topic);
 
 THRUM_END

@@ -29,7 +29,7 @@ typedef struct thrum_tls_options {
     const char *server_name;  /* client: the name to send (RFC 6066) and to check instead of the URL's host */
     const char *alpn;         /* RFC 7301: NULL "http/1.1", "" none */
     const char *ciphers;      /* TLS 1.2, as OpenSSL writes them; NULL its default */
-    const char *ciphersuites; /* TLS 1.3, likewise */
+    const char *ciphersuites; /* TLS 1.3, likewise; NULL: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305 */
     const char
         *keylog_file; /* NULL: what SSLKEYLOGFILE says, "" none; with it, who can read it can read all */
     void *ssl_ctx;    /* SSL_CTX * of the caller's, used as it is (a reference is taken): of the fields here

@@ -24,4 +24,10 @@ int64_t last_next(const struct last *l); /* CLOCK_NEVER: not until something is 
  * the end of the process by itself once they have gone and no others of ours, or in the background, live. */
 bool last_must(const struct last *l, int own);
 
+/* For those who have no such thread, or whose threads the program may hold up in its callbacks. A thread that
+ * has entered the library ends: where others of the library's live, one that is started for it looks whether
+ * that was the last, and ends the process, or itself when nobody need look any longer. */
+void last_watch(void);
+void last_forked(void); /* in a child of fork */
+
 #endif

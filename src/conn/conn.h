@@ -118,7 +118,9 @@ void *ask_user(const thrum_conn *c);
  * errno. Any thread. */
 enum { FRONTS_MAX = 4 };
 struct registry_front {
-    void (*forked)(void); /* NULL, or runs in a child of fork */
+    void (*before_fork)(void),
+        (*after_fork)(void); /* NULL, or in the parent: holds still what a child gets */
+    void (*forked)(void);    /* NULL, or runs in a child of fork */
     /* NULL, or at the end of the program: says goodbye to what is not in the registry. Waits for who is
      * inside until `tries` at most, and writes until `writes`. */
     void (*goodbye)(int64_t tries, int64_t writes);

@@ -165,12 +165,22 @@ static void before_fork(void)
 {
     tls_fork_lock();
     lock_take(&lock);
+    for (int i = 0; i < FRONTS_MAX; i++) {
+        const struct registry_front *f = atomic_load(&fronts[i]);
+        if (f && f->before_fork)
+            f->before_fork();
+    }
     thread_fork_lock();
 }
 
 static void after_fork_parent(void)
 {
     thread_fork_unlock();
+    for (int i = 0; i < FRONTS_MAX; i++) {
+        const struct registry_front *f = atomic_load(&fronts[i]);
+        if (f && f->after_fork)
+            f->after_fork();
+    }
     lock_give(&lock);
     tls_fork_unlock();
 }

@@ -179,6 +179,11 @@ static void loop_error(const thrum_conn *h, thrum_error *err)
 static thrum_status loop_closing(const thrum_conn *h, thrum_closing *out)
 {
     const struct lconn *c = asked(h);
+    thrum_status s = loop_mine(c->home->loop);
+    if (s == THRUM_OK && !loop_is_here(c->home->loop))
+        s = THRUM_E_THREAD;
+    if (s != THRUM_OK)
+        return s;
     if (c->proto)
         return thrum_proto_closing(c->proto, out);
     if (out->size < sizeof *out)

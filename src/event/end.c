@@ -18,14 +18,6 @@ static struct lock lock = LOCK_INIT;
 static struct list loops = LIST_INIT(loops);
 static struct list inherited = LIST_INIT(inherited); /* in a child: the parent's, until they are freed */
 
-static struct { /* the first of our own loops' threads looks; the rest under its letters */
-    struct later later;
-    struct letter letter;
-    struct last last;
-    struct thrum_loop *loop;
-    _Atomic bool posted;
-} watch;
-
 void end_list(struct thrum_loop *l)
 {
     lock_take(&lock);
@@ -37,10 +29,6 @@ void end_unlist(struct thrum_loop *l)
 {
     lock_take(&lock);
     list_remove(&l->link);
-    if (watch.loop == l) {
-        wheel_cancel(&l->others, &watch.later.timer);
-        watch.loop = NULL;
-    }
     lock_give(&lock);
 }
 
@@ -125,81 +113,54 @@ static bool lingers(void)
     return open;
 }
 
-/* ---- the last application thread
- * -------------------------------------------------------------------------------------- */
-
-static void look(struct later *x)
-{
-    (void)x;
-    struct thrum_loop *l = watch.loop;
-    if (last_look(&watch.last, l->now)) {
-        LOG(LOG_LOOP, LOG_INFO, 0, "the last application thread has ended: exit(0)");
-        exit(0);
-    }
-    if (last_must(&watch.last, 0))
-        wheel_set(&l->others, &watch.later.timer, last_next(&watch.last));
-}
-
-static void open_watch(struct thrum_loop *l, struct letter *x)
-{
-    (void)x;
-    atomic_store(&watch.posted, false);
-    if (l->ending)
-        return;
-    lock_take(&lock);
-    watch.loop = l;
-    lock_give(&lock);
-    watch.later.fn = look;
-    last_announced(&watch.last, l->now);
-    look(&watch.later);
-}
-
-/* An application thread ends. Where loops have threads of their own, one of these finds out whether it was
- * the last; where there is a warden, that does, too. */
-static void announce(void)
-{
-    if (atomic_load(&exit_begun) || atomic_exchange(&watch.posted, true))
-        return;
-    bool posted = false;
-    lock_take(&lock);
-    list_each (n, &loops) {
-        struct thrum_loop *l = list_of(n, struct thrum_loop, link);
-        if (!l->listeners_own || posted || (watch.loop && watch.loop != l))
-            continue;
-        watch.letter.open = open_watch;
-        posted = post_letter(l, &watch.letter) == THRUM_OK;
-    }
-    lock_give(&lock);
-    if (!posted)
-        atomic_store(&watch.posted, false);
-}
-
 /* ---- fork
  * -------------------------------------------------------------------------------------------------------------
  */
 
+static void before_fork(void)
+{
+    lock_take(&lock);
+}
+
+static void after_fork(void)
+{
+    lock_give(&lock);
+}
+
+/* In a child whose callback called fork and comes back: what is left of the turn touches nothing that is the
+ * parent's, too, and calls nothing of the user's a second time. Then thrum_loop_run answers E_FORKED. */
+static void hold_still(struct thrum_loop *l)
+{
+    for (uint32_t i = 0; i < l->nslots; i++) {
+        struct lconn *c = loop_conn(l, i);
+        if (c) {
+            c->busy = c->connecting = c->in_ended = c->deaf = c->ended = true;
+            c->opened = c->is_client = false;
+        }
+    }
+    list_each (n, &l->listeners)
+        list_of(n, struct home, link)->drained = true;
+}
+
 static void forked(void)
 {
-    if (lock_try(&lock)) {
-        list_each_safe (n, next, &loops) {
-            list_remove(n);
-            list_push(&inherited, n);
-        }
-        lock_give(&lock);
-    } else {
-        lock_reset(&lock);
-        list_init(&loops); /* half-changed: not walked again */
+    list_each_safe (n, next, &loops) {
+        struct thrum_loop *l = list_of(n, struct thrum_loop, link);
+        list_remove(n);
+        list_push(&inherited, n);
+        atomic_store(&l->mail, false);
+        if (l->turning && loop_is_here(l))
+            hold_still(l);
     }
+    lock_give(&lock);
     opening_forked();
-    watch.loop = NULL;
-    watch.last = (struct last){0};
-    list_init(&watch.letter.link);
-    watch.later.timer = (struct wheel_node){0};
-    atomic_store(&watch.posted, false);
+    last_forked();
 }
 
 static void free_conn(struct lconn *c)
 {
+    struct home *h = c->home;
+    chunk_drop(c);
     if (c->stream)
         c->stream->ops->free(c->stream);
     else if (c->fd >= 0)
@@ -207,26 +168,71 @@ static void free_conn(struct lconn *c)
     thrum_proto_free(c->proto);
     parked_free(&c->parked);
     names_free(c);
-    if (c->home->topics)
-        topic_unsubscribe_all(&c->home->topics->of, &c->topics);
+    if (h->topics)
+        topic_unsubscribe_all(&h->topics->of, &c->topics);
+    home_unref(h);
     mem_free(c);
+}
+
+static void close_sockets(struct home *h)
+{
+    if (h && h->accept)
+        listen_close(&h->accept->net, false);
+}
+
+/* A thread that this process does not have may have held its locks; what they are for is changed a word at a
+ * time. */
+static void free_home(struct home *h)
+{
+    lock_reset(&h->listener->lock);
+    lock_reset(&h->topics->lock);
+    close_sockets(h);
+    for (size_t i = 0; i < h->listener->nhomes; i++)
+        if (h->listener->homes[i] == h) {
+            h->listener->homes[i] = NULL;
+            h->listener->loops[i] = NULL;
+        }
+    h->was_accept = h->accept ? h->accept : h->was_accept;
+    list_remove(&h->link);
+    home_unref(h);
 }
 
 /* No byte leaves, the parent's descriptors stay as they are: only the child's copies are closed. A loop whose
  * thread was inside at the fork may be half-changed, and is left as it is. */
-void end_free_inherited(struct thrum_loop *l)
+thrum_status end_free_inherited(struct thrum_loop *l)
 {
-    if (atomic_load(&l->place) != GATE_OUT && !loop_is_here(l))
-        return;
+    if (loop_is_here(l) && l->turning)
+        return THRUM_E_STATE;
+    if (!loop_is_here(l) && atomic_load(&l->place) != GATE_OUT)
+        return THRUM_OK;
     lock_take(&lock);
     list_remove(&l->link);
     lock_give(&lock);
+    opening_free_inherited(l);
     for (uint32_t i = 0; i < l->nslots; i++) {
         struct lconn *c = loop_conn(l, i);
         if (c)
             free_conn(c);
     }
+    lconn_bury(l);
+    while (!list_empty(&l->listeners))
+        free_home(list_of(l->listeners.next, struct home, link));
+    timers_free(l);
+    post_free_inherited(l);
     loop_free_parts(l);
+    return THRUM_OK;
+}
+
+void end_free_inherited_listener(struct thrum_listener *s)
+{
+    lock_reset(&s->lock);
+    s->refs -= atomic_load(&s->threads); /* the parent's */
+    for (size_t i = 0; i < s->nhomes; i++) {
+        close_sockets(s->homes[i]);
+        if (s->owns_loops && s->loops[i])
+            (void)end_free_inherited(s->loops[i]);
+    }
+    listener_unref(s);
 }
 
 /* ---- start
@@ -238,9 +244,13 @@ static int once_errno;
 
 static void start_once(void)
 {
-    static const struct registry_front front = {.forked = forked, .goodbye = goodbye, .lingers = lingers};
+    static const struct registry_front front = {.before_fork = before_fork,
+                                                .after_fork = after_fork,
+                                                .forked = forked,
+                                                .goodbye = goodbye,
+                                                .lingers = lingers};
     gate_open();
-    thread_on_end(announce);
+    thread_on_end(last_watch);
     once_errno = registry_start(&front);
 }
 

@@ -44,13 +44,21 @@ struct chunk {
     uint8_t b[CHUNK_ROOM];
 };
 
+/* Memory of a large message that was handed out. */
+struct spare {
+    uint8_t *p;
+    size_t n;
+};
+enum { SPARES_MAX = 16, SPARE_LEAST = 128 * 1024, SPARE_BYTES_MAX = 16 * 1024 * 1024 };
+
 struct thrum_loop {
     struct list link; /* of all loops, see end.c */
     uint32_t generation;
-    _Atomic int place; /* gate.h */
+    bool listeners_own; /* made by thrum_serve_loops; any thread may ask */
+    _Atomic int place;  /* gate.h */
     _Atomic(pthread_t) owner;
-    int cancel;                           /* how the driving thread had it */
-    bool running, turning, listeners_own; /* listeners_own: made by thrum_serve_loops */
+    int cancel; /* how the driving thread had it */
+    bool running, turning;
     _Atomic bool stop;
     int64_t now;
     struct poller *poller;
@@ -65,6 +73,11 @@ struct thrum_loop {
     struct lconn *graves;             /* ended; freed when no event can name them any more */
     struct chunk *stock;
     unsigned nstock, nout; /* chunks in stock, in use */
+    struct spare spares[SPARES_MAX];
+    unsigned nspares;
+    size_t spare_bytes;
+    int64_t spare_used;
+    struct later spares_idle;
     struct lock box_lock;
     struct list box;   /* letters */
     _Atomic bool mail; /* it is not empty */
@@ -74,6 +87,7 @@ struct thrum_loop {
     struct list timers;         /* thrum_loop_after */
     struct list jobs;           /* of open.c */
     struct list listeners;      /* struct home */
+    struct home *homes_over;    /* those that end with the turn, as an event of it may name them */
     struct lconn *opening;      /* whose request is decided, or whose on_open runs, */
     const thrum_request *asked; /* ... the request, */
     char *params;               /* ... and what the path's parameters stand for; NULL: none */
@@ -94,7 +108,8 @@ struct home {
     struct thrum_listener *listener; /* NULL: a client's */
     struct shared_settings *settings;
     struct way *ways;               /* of the listener, or own */
-    size_t refs;                    /* connections, and whoever made it; the loop's thread only */
+    _Atomic(size_t) refs;           /* connections, letters under way, and whoever made it */
+    struct home *next_over;         /* see home_end */
     _Atomic(size_t) open;           /* connections that are */
     size_t conns;                   /* all, shaking hands included */
     struct home_topics *topics;     /* NULL: a client's */
@@ -188,7 +203,8 @@ void *source_of(const void *p, enum source s);
  * -------------------------------------------------------------------------------------------------- */
 struct letter {
     struct list link;
-    void (*open)(struct thrum_loop *l, struct letter *x); /* frees it; l NULL: the loop has gone */
+    /* Frees it. l NULL: it is the parent's, and this a child of fork: nothing else is to be done. */
+    void (*open)(struct thrum_loop *l, struct letter *x);
 };
 /* Any thread. Takes the letter if it answers OK. */
 thrum_status post_letter(struct thrum_loop *l, struct letter *x);
@@ -196,6 +212,7 @@ void post_deliver(struct thrum_loop *l);
 void post_turn_over(struct thrum_loop *l);
 bool post_is_empty(const struct thrum_loop *l);
 void post_return_all(struct thrum_loop *l); /* the loop ends */
+void post_free_inherited(struct thrum_loop *l);
 void timers_free(struct thrum_loop *l);
 
 /* ---- life.c: connections
@@ -214,6 +231,7 @@ void lconn_undo(struct lconn *c); /* of a connection that nobody has heard of */
 /* The proto, made when there is none. NULL: no memory, and then the connection is being cut. */
 thrum_proto *lconn_proto(struct lconn *c);
 void lconn_dirty(struct lconn *c);
+void lconn_park(struct lconn *c); /* if it rests */
 /* Looks at one connection after something has happened to it: writes, arms, parks, ends. */
 void lconn_settle(struct lconn *c);
 void lconn_cut(struct lconn *c, thrum_status s, const char *text);
@@ -253,6 +271,12 @@ void chunk_drop(struct lconn *c);
 bool chunk_send(struct lconn *c);
 bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, thrum_status *s);
 
+/* ---- spare.c
+ * --------------------------------------------------------------------------------------------------- */
+void spare_keep(struct thrum_loop *l, thrum_message *m); /* takes m->hold, if it is worth it */
+void spare_lend(struct thrum_loop *l, thrum_proto *p);   /* if it is about to receive a large message */
+void spares_free(struct thrum_loop *l);
+
 /* ---- call.c
  * -------------------------------------------------------------------------------------------------- */
 extern const struct front loop_front;
@@ -265,7 +289,8 @@ void home_decide(struct lconn *c); /* its proto asks */
  * ---------------------------------------------------------- */
 thrum_status event_start(thrum_error *err);
 void end_list(struct thrum_loop *l);
-void end_unlist(struct thrum_loop *l);         /* ... and what it looks after goes on elsewhere */
-void end_free_inherited(struct thrum_loop *l); /* of the parent's, in a child of fork */
+void end_unlist(struct thrum_loop *l);
+/* Of the parent's, in a child of fork. E_STATE: from within a callback of its. */
+thrum_status end_free_inherited(struct thrum_loop *l);
 
 #endif

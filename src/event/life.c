@@ -95,7 +95,7 @@ struct lconn *lconn_new(struct home *h, int fd, struct stream *stream, thrum_err
         c->fd = fd;
         c->is_client = !h->listener;
         c->parked.latency = -1;
-        h->refs++;
+        atomic_fetch_add(&h->refs, 1);
         h->conns++;
         return c;
     }
@@ -157,8 +157,10 @@ thrum_proto *lconn_proto(struct lconn *c)
         return c->proto;
     thrum_host h = host_of(c, NULL);
     c->proto = proto_unpark(&c->parked, !c->is_client, lconn_settings(c), &h, c->home->loop->now);
-    if (!c->proto)
-        c->out_of_memory = true; /* settle ends it */
+    if (!c->proto) {
+        c->out_of_memory = true;
+        lconn_dirty(c); /* settle ends it */
+    }
     return c->proto;
 }
 
@@ -201,7 +203,11 @@ static void set_timer(struct lconn *c)
 void lconn_time(struct lconn *c)
 {
     int64_t now = c->home->loop->now;
-    if (now >= deadline_of(c) && lconn_proto(c)) {
+    if (now < deadline_of(c)) {
+        set_timer(c);
+        return;
+    }
+    if (lconn_proto(c)) {
         proto_set_unread(c->proto, c->paused || c->holding);
         thrum_proto_tick(c->proto, now);
     }
@@ -266,19 +272,21 @@ static void drained(struct lconn *c)
     c->holding = false;
     const struct way *w = lconn_way(c);
     struct thrum_loop *l = c->home->loop;
-    if (!w->on.on_drain || !c->opened || c->deaf)
+    bool is_open = c->opened && (!c->proto || thrum_proto_state(c->proto) == THRUM_OPEN);
+    if (!w->on.on_drain || !is_open || c->deaf)
         return;
     gate_out(l);
     w->on.on_drain((thrum_conn *)(void *)c, w->arg);
     gate_in(l);
 }
 
-static void try_park(struct lconn *c)
+void lconn_park(struct lconn *c)
 {
-    if (c->proto && c->opened && proto_rests(c->proto) && !c->out && !c->broken) {
-        proto_park(c->proto, &c->parked);
-        c->proto = NULL;
-    }
+    if (!c->proto || !c->opened || c->out || c->broken || !proto_rests(c->proto))
+        return;
+    proto_park(c->proto, &c->parked);
+    c->proto = NULL;
+    set_timer(c);
 }
 
 static bool tells_end(const struct lconn *c)
@@ -378,7 +386,7 @@ void lconn_settle(struct lconn *c)
     if (!has_ended(c)) {
         if (c->again) /* a callback has sent something, or let go of the brake */
             lconn_dirty(c);
-        try_park(c);
+        lconn_park(c);
         watch(c);
         set_timer(c);
     }
@@ -408,15 +416,16 @@ void lconn_cut(struct lconn *c, thrum_status s, const char *text)
     lconn_dirty(c);
 }
 
-/* A socket that is closed with unread bytes answers with a reset, and then some peers forget the Close. */
+/* A socket that is closed with unread bytes answers with a reset, and then some peers forget the Close. Not
+ * into the hot buffer: it may hold the message of a callback, of this connection or of another. */
 static void drain_in(struct lconn *c)
 {
-    enum { ROUNDS = 16 };
-    uint8_t *trash = c->home->loop->hot;
-    struct iovec v = {trash, LOOP_HOT};
+    enum { ROUNDS = 64 };
+    uint8_t trash[16 * 1024];
+    struct iovec v = {trash, sizeof trash};
     for (int i = 0; i < ROUNDS; i++) {
         ssize_t n = c->stream ? c->stream->ops->read(c->stream, &v, 1)
-                              : sys.recv(c->fd, trash, LOOP_HOT, MSG_DONTWAIT | MSG_NOSIGNAL);
+                              : sys.recv(c->fd, trash, sizeof trash, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n <= 0)
             return;
     }
@@ -429,7 +438,7 @@ void lconn_goodbye(struct lconn *c, uint16_t code)
         return;
     proto_goodbye(p, code);
     lconn_write(c);
-    if (!has_ended(c) && !c->busy) /* else the hot buffer is in use */
+    if (!has_ended(c))
         drain_in(c);
 }
 
@@ -456,5 +465,10 @@ void lconn_bury(struct thrum_loop *l)
         l->graves = c->next;
         home_unref(c->home);
         mem_free(c);
+    }
+    while (l->homes_over) {
+        struct home *h = l->homes_over;
+        l->homes_over = h->next_over;
+        home_unref(h);
     }
 }

@@ -225,8 +225,10 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
     const int *fds = NULL;
     err = err ? err : &none;
     memset(err, 0, sizeof *err);
-    if (!out)
+    if (!out) {
+        close_given(o);
         return error_set(err, THRUM_E_ARGUMENT, "there is no place for the listener: out is NULL");
+    }
     *out = NULL;
     thrum_status st = loop_mine(l);
     if (st == THRUM_OK && !loop_is_here(l))
@@ -263,8 +265,9 @@ static void drive_main(void *arg)
     struct home *h = arg;
     struct thrum_listener *s = h->listener;
     struct thrum_loop *l = h->loop;
-    ref(s);
     loop_drive(l);
+    if (loop_mine(l) != THRUM_OK) /* in a child of fork, called in a callback: this thread is all there is */
+        return;
     loop_destroy(l);
     if (atomic_fetch_sub(&s->threads, 1) == 1)
         ring(s->gone);
@@ -273,32 +276,57 @@ static void drive_main(void *arg)
 
 static thrum_status start_thread(struct home *h, thrum_error *err)
 {
-    atomic_fetch_add(&h->listener->threads, 1);
+    struct thrum_listener *s = h->listener;
+    ref(s);
+    atomic_fetch_add(&s->threads, 1);
     int e = thread_start(drive_main, h, "loop", 0);
     if (e == 0)
         return THRUM_OK;
-    atomic_fetch_sub(&h->listener->threads, 1);
+    atomic_fetch_sub(&s->threads, 1);
+    listener_unref(s);
     return error_os(err, THRUM_E_SYSTEM, e, "no thread for a loop");
 }
 
-static thrum_status add_loop(struct thrum_listener *s, const char *url, const int *fds, unsigned n,
-                             thrum_error *err)
+/* Sockets that were given are shared out, from the last loop to the first (listen_share); else each has its
+ * own. */
+static thrum_status open_next(struct thrum_listener *s, struct listener *net, const char *url,
+                              struct listener *given, unsigned i, unsigned n, thrum_error *err)
+{
+    thrum_status st;
+    if (given->n > 0)
+        st = listen_share(net, given, n - 1 - i, n, err);
+    else if (i == 0)
+        return open_first(s, net, url, NULL, n > 1, err);
+    else
+        st = listen_again(net, &s->homes[0]->accept->net, (int)s->settings->s.backlog, err);
+    if (st != THRUM_OK)
+        listen_close(net, false);
+    return st;
+}
+
+static thrum_status add_loop(struct thrum_listener *s, const char *url, struct listener *given, unsigned i,
+                             unsigned n, thrum_error *err)
 {
     struct thrum_loop *l = NULL;
     struct listener net = {.spare = -1};
     thrum_status st = loop_make(&l, true, err);
     if (st != THRUM_OK)
         return st;
-    if (s->nhomes == 0) {
-        st = open_first(s, &net, url, fds, n > 1, err);
-    } else {
-        st = listen_again(&net, &s->homes[0]->accept->net, (int)s->settings->s.backlog, err);
-        if (st != THRUM_OK)
-            listen_close(&net, false);
-    }
+    st = open_next(s, &net, url, given, i, n, err);
     st = st ? st : add_home(s, l, &net, err);
     if (st != THRUM_OK)
         loop_destroy(l);
+    return st;
+}
+
+static thrum_status add_loops(struct thrum_listener *s, const char *url, const int *fds, unsigned n,
+                              thrum_error *err)
+{
+    struct listener given = {.spare = -1};
+    thrum_status st = fds ? open_first(s, &given, url, fds, false, err) : THRUM_OK;
+    for (unsigned i = 0; i < n && st == THRUM_OK; i++)
+        st = add_loop(s, url, &given, i, n, err);
+    listen_close(&given, false); /* what was not taken */
     return st;
 }
 
@@ -334,19 +362,21 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     err = err ? err : &none;
     memset(err, 0, sizeof *err);
     n = n ? n : processors();
-    if (!out || n > LOOPS_MAX)
+    if (out)
+        *out = NULL;
+    if (!out || n > LOOPS_MAX) {
+        close_given(o);
         return error_set(err, THRUM_E_ARGUMENT,
                          out ? "that are over 1,024 loops"
                              : "there is no place for the listener: out is NULL");
-    *out = NULL;
+    }
     int cancel = cancel_off();
     thrum_status st = event_start(err);
     st = st ? st : make_listener(&s, n, true, err);
     st = st ? st : read_options(s, o, &fds, err);
     if (st != THRUM_OK)
         close_given(o);
-    for (unsigned i = 0; i < n && st == THRUM_OK; i++)
-        st = add_loop(s, url, fds, n, err);
+    st = st ? st : add_loops(s, url, fds, n, err);
     for (size_t i = 0; st == THRUM_OK && i < s->nhomes; i++)
         accept_begin(s->homes[i]);
     for (; st == THRUM_OK && started < s->nhomes; started += st == THRUM_OK)
@@ -566,12 +596,13 @@ void home_end(struct home *h)
     wheel_cancel(&h->loop->others, &h->deadline.timer);
     list_remove(&h->link);
     home_done(h);
-    home_unref(h);
+    h->next_over = h->loop->homes_over;
+    h->loop->homes_over = h;
 }
 
 void home_unref(struct home *h)
 {
-    if (--h->refs > 0)
+    if (atomic_fetch_sub(&h->refs, 1) > 1)
         return;
     struct thrum_listener *s = h->listener;
     if (s)
@@ -588,6 +619,17 @@ void home_unref(struct home *h)
 /* ---- letters to each home
  * ----------------------------------------------------------------------------------------- */
 
+/* [its listener's lock is held, so that it has not ended] The letter has a reference, which its opening gives
+ * back: the home may end before that. */
+thrum_status home_post(struct home *h, struct letter *x)
+{
+    atomic_fetch_add(&h->refs, 1);
+    thrum_status st = post_letter(h->loop, x);
+    if (st != THRUM_OK) /* not the last one */
+        atomic_fetch_sub(&h->refs, 1);
+    return st;
+}
+
 struct to_home {
     struct letter letter; /* first */
     struct home *home;
@@ -597,12 +639,10 @@ struct to_home {
 static void open_to_home(struct thrum_loop *l, struct letter *x)
 {
     struct to_home *t = (struct to_home *)(void *)x;
-    (void)l;
-    lock_take(&t->home->listener->lock);
-    bool there = !t->home->over;
-    lock_give(&t->home->listener->lock);
-    if (there)
+    if (l && !t->home->over)
         t->fn(t->home);
+    if (l) /* else the home is the parent's */
+        home_unref(t->home);
     mem_free(t);
 }
 
@@ -620,8 +660,8 @@ static thrum_status tell_homes(struct thrum_listener *s, void (*fn)(struct home 
             break;
         }
         *t = (struct to_home){.letter.open = open_to_home, .home = s->homes[i], .fn = fn};
-        if (post_letter(s->homes[i]->loop, &t->letter) != THRUM_OK)
-            mem_free(t); /* its loop has ended, and the home with it */
+        if (home_post(s->homes[i], &t->letter) != THRUM_OK)
+            mem_free(t);
     }
     lock_give(&s->lock);
     return st;
@@ -705,8 +745,12 @@ static void free_own_loops(struct thrum_listener *s)
 
 void thrum_listener_free(thrum_listener *s)
 {
-    if (!s || mine(s) != THRUM_OK)
-        return; /* in a child of fork: its loops are, see end.c */
+    if (!s)
+        return;
+    if (mine(s) != THRUM_OK) {
+        end_free_inherited_listener(s);
+        return;
+    }
     int cancel = cancel_off();
     if (s->owns_loops) {
         free_own_loops(s);

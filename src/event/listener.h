@@ -45,6 +45,10 @@ void accept_end(struct home *h);
 void accept_event(struct home_accept *a, const struct poller_event *e);
 
 void listener_unref(struct thrum_listener *s);
+/* In a child of fork: closes the child's copies of its sockets, so that they do not keep the port. */
+void end_free_inherited_listener(struct thrum_listener *s);
+/* [under the listener's lock] A letter to it, which unrefs it when it is opened. */
+thrum_status home_post(struct home *h, struct letter *x);
 /* [loop] All that is left of it on this loop ends now. */
 void home_end(struct home *h);
 void home_conn_gone(struct home *h); /* may have been the last that a drain waits for */

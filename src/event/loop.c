@@ -26,6 +26,7 @@ void *source_of(const void *p, enum source s)
 void loop_free_parts(struct thrum_loop *l)
 {
     chunks_free(l);
+    spares_free(l);
     poller_free(l->poller);
     lock_destroy(&l->box_lock);
     mem_free(l->slots);
@@ -46,6 +47,7 @@ static thrum_status set_up(struct thrum_loop *l, thrum_error *err)
         return error_set(
             err, THRUM_E_ARGUMENT, "THRUM_BACKEND is \"%.40s\": it may be uring, epoll or poll%s",
             getenv("THRUM_BACKEND"), e == ENOSYS ? ", and this system has not got that one" : "");
+    l->reads_itself = e == 0 && poller_reads(l->poller);
     return e == ENOMEM ? error_set(err, THRUM_E_MEMORY, "no memory for a loop")
            : e         ? error_os(err, THRUM_E_SYSTEM, e, "the system gives nothing to wait with")
                        : THRUM_OK;
@@ -114,8 +116,7 @@ static void conn_event(struct lconn *c, const struct poller_event *e)
 
 static void hand_out(struct thrum_loop *l, const struct poller_event *e)
 {
-    (void)l;
-    if (e->data == NULL)
+    if (e->data == NULL || loop_mine(l) != THRUM_OK) /* a callback of this turn has called fork, as below */
         return;
     void *p = (void *)((uintptr_t)e->data & ~(uintptr_t)7);
     switch ((enum source)((uintptr_t)e->data & 7)) {
@@ -129,7 +130,7 @@ static void run_timers(struct thrum_loop *l)
 {
     for (struct wheel_node *n; (n = wheel_pop(&l->conns, l->now));)
         lconn_time(list_of(n, struct lconn, timer));
-    for (struct wheel_node *n; (n = wheel_pop(&l->others, l->now));) {
+    for (struct wheel_node *n; loop_mine(l) == THRUM_OK && (n = wheel_pop(&l->others, l->now));) {
         struct later *x = list_of(n, struct later, timer);
         x->fn(x);
     }
@@ -158,6 +159,16 @@ static int64_t next_time(const struct thrum_loop *l)
     return a < b ? a : b;
 }
 
+/* The poller is the parent's in a child of fork. */
+static void come_out(struct thrum_loop *l)
+{
+    if (loop_mine(l) != THRUM_OK)
+        return;
+    poller_flush(l->poller);
+    if (l->foreign)
+        (void)poller_alarm(l->poller, next_time(l));
+}
+
 void loop_after_call(struct thrum_loop *l)
 {
     if (l->turning)
@@ -167,9 +178,7 @@ void loop_after_call(struct thrum_loop *l)
     lconn_bury(l);
     l->turning = false;
     post_turn_over(l);
-    poller_flush(l->poller);
-    if (l->foreign)
-        (void)poller_alarm(l->poller, next_time(l));
+    come_out(l);
 }
 
 static int wait_for(struct thrum_loop *l, struct poller_event *e, int64_t until)
@@ -183,8 +192,9 @@ static int wait_for(struct thrum_loop *l, struct poller_event *e, int64_t until)
     return n;
 }
 
-/* One turn; a negative errno where the system refuses to wait. */
-static int turn(struct thrum_loop *l, int64_t until)
+/* One turn. E_SYSTEM: the system refuses to wait; E_FORKED: a callback has called fork, and this is the
+ * child. */
+static thrum_status turn(struct thrum_loop *l, int64_t until)
 {
     struct poller_event e[LOOP_EVENTS];
     l->turning = true;
@@ -197,7 +207,7 @@ static int turn(struct thrum_loop *l, int64_t until)
     lconn_bury(l);
     l->turning = false;
     post_turn_over(l);
-    return n;
+    return n < 0 ? THRUM_E_SYSTEM : loop_mine(l);
 }
 
 static bool is_alive(const struct thrum_loop *l)
@@ -210,7 +220,9 @@ static thrum_status enter(thrum_loop *l, thrum_wait t)
     thrum_status s = loop_mine(l);
     if (s != THRUM_OK || (t < 0 && t != THRUM_FOREVER))
         return s != THRUM_OK ? s : THRUM_E_ARGUMENT;
-    if (l->running || l->turning || l->listeners_own)
+    if (l->listeners_own) /* then the rest is its own thread's */
+        return THRUM_E_STATE;
+    if (l->running || l->turning)
         return THRUM_E_STATE;
     l->running = true;
     l->cancel =
@@ -223,9 +235,7 @@ static thrum_status enter(thrum_loop *l, thrum_wait t)
 
 static void leave(struct thrum_loop *l)
 {
-    poller_flush(l->poller);
-    if (l->foreign)
-        (void)poller_alarm(l->poller, next_time(l));
+    come_out(l);
     gate_out(l);
     l->running = false;
     cancel_back(l->cancel);
@@ -240,8 +250,7 @@ thrum_status thrum_loop_run(thrum_loop *l, thrum_wait t)
     for (;;) {
         if (atomic_exchange(&l->stop, false) || !is_alive(l))
             break;
-        if (turn(l, until) < 0)
-            s = THRUM_E_SYSTEM;
+        s = turn(l, until);
         if (s != THRUM_OK)
             break;
         if (l->now >= until) {
@@ -259,7 +268,7 @@ thrum_status thrum_loop_step(thrum_loop *l, thrum_wait t)
     if (s != THRUM_OK)
         return s;
     if (is_alive(l))
-        s = turn(l, clock_after(l->now, t)) < 0 ? THRUM_E_SYSTEM : THRUM_OK;
+        s = turn(l, clock_after(l->now, t));
     if (s == THRUM_OK && !is_alive(l))
         s = THRUM_E_CLOSED;
     leave(l);
@@ -271,8 +280,8 @@ void loop_drive(struct thrum_loop *l)
     atomic_store_explicit(&l->owner, pthread_self(), memory_order_relaxed);
     l->running = true;
     gate_in(l);
-    while (!atomic_load(&l->stop))
-        if (turn(l, CLOCK_NEVER) < 0) /* it has no memory just now: the next may have */
+    while (!atomic_load(&l->stop) && loop_mine(l) == THRUM_OK)
+        if (turn(l, CLOCK_NEVER) == THRUM_E_SYSTEM) /* it has no memory just now: the next may have */
             LOG(LOG_LOOP, LOG_WARNING, 0, "a loop cannot wait");
     gate_out(l);
     l->running = false;
@@ -328,11 +337,9 @@ thrum_status thrum_loop_free(thrum_loop *l)
 {
     if (!l)
         return THRUM_OK;
-    if (loop_mine(l) != THRUM_OK) {
-        end_free_inherited(l);
-        return THRUM_OK;
-    }
-    if (l->running || l->turning || l->listeners_own)
+    if (loop_mine(l) != THRUM_OK)
+        return end_free_inherited(l);
+    if (l->listeners_own || l->running || l->turning)
         return THRUM_E_STATE;
     if (!loop_is_here(l))
         return THRUM_E_THREAD;

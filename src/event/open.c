@@ -74,6 +74,8 @@ static void take_stream(struct lconn *c, struct stream *s)
 static void open_job(struct thrum_loop *l, struct letter *x)
 {
     struct job *j = (struct job *)(void *)x;
+    if (!l)
+        return; /* opening_free_inherited has it */
     lock_take(&j->lock);
     struct lconn *c = j->loop && !l->ending ? lconn_find(l, j->conn) : NULL;
     bool counted = j->loop != NULL;
@@ -187,6 +189,19 @@ static int enqueue(struct job *j)
     return e;
 }
 
+/* Neither the parent's helper nor its letter will come. */
+void opening_free_inherited(struct thrum_loop *l)
+{
+    list_each_safe (n, next, &l->jobs) {
+        struct job *j = list_of(n, struct job, mine);
+        lock_reset(&j->lock);
+        list_remove(&j->letter.link);
+        list_remove(&j->mine);
+        j->refs = 1;
+        job_unref(j);
+    }
+}
+
 void opening_forked(void)
 {
     lock_reset(&queue_lock);
@@ -242,6 +257,7 @@ static thrum_status make_job(struct job **out, struct home *h, const char *url, 
     }
     j->refs = 1;
     j->letter.open = open_job;
+    list_init(&j->letter.link);
     list_init(&j->link);
     list_init(&j->mine);
     atomic_fetch_add(&h->settings->refs, 1);
@@ -265,7 +281,8 @@ static thrum_status make_client(struct lconn **out, struct home *h, const struct
     return lconn_make_proto(c, j->target.url, &more, err);
 }
 
-static void begin(struct job *j, struct thrum_loop *l, struct lconn *c)
+/* Its helper, or an error: then it has never been. */
+static thrum_status begin(struct job *j, struct thrum_loop *l, struct lconn *c, thrum_error *err)
 {
     j->loop = l;
     j->conn = c->id;
@@ -273,11 +290,11 @@ static void begin(struct job *j, struct thrum_loop *l, struct lconn *c)
     list_push(&l->jobs, &j->mine);
     int e = enqueue(j);
     if (e) {
-        proto_cut(c->proto, THRUM_E_SYSTEM, e, "no thread to connect with", l->now);
         give_up(j);
-        job_unref(j);
+        return error_os(err, THRUM_E_SYSTEM, e, "no thread to connect with");
     }
     lconn_dirty(c);
+    return THRUM_OK;
 }
 
 static thrum_status open_on(struct thrum_loop *l, const char *url, const thrum_client_options *o,
@@ -292,11 +309,10 @@ static thrum_status open_on(struct thrum_loop *l, const char *url, const thrum_c
         l->now = clock_now();
     thrum_status s = make_job(&j, h, url, err);
     s = s ? s : make_client(&c, h, j, err);
-    if (s == THRUM_OK) {
-        if (id)
-            *id = c->id;
-        begin(j, l, c);
-    } else {
+    if (s == THRUM_OK && id)
+        *id = c->id;
+    s = s ? s : begin(j, l, c, err);
+    if (s != THRUM_OK) {
         if (j)
             job_unref(j);
         if (c)

@@ -46,7 +46,7 @@ static void open_all(struct thrum_loop *l, struct list *mine)
     while (!list_empty(mine)) {
         struct letter *x = list_of(mine->next, struct letter, link);
         list_remove(&x->link);
-        x->open(l, x);
+        x->open(loop_mine(l) == THRUM_OK ? l : NULL, x); /* one of them may have called fork */
     }
 }
 
@@ -76,6 +76,13 @@ void post_return_all(struct thrum_loop *l)
     open_all(l, &mine);
 }
 
+/* Whoever had the lock at the fork put a letter in: word by word, the last of which makes it one. */
+void post_free_inherited(struct thrum_loop *l)
+{
+    lock_reset(&l->box_lock);
+    open_all(l, &l->box);
+}
+
 struct posted {
     struct letter letter; /* first */
     thrum_id to;
@@ -86,10 +93,12 @@ struct posted {
 static void open_posted(struct thrum_loop *l, struct letter *x)
 {
     struct posted *p = (struct posted *)(void *)x;
-    struct lconn *c = l->ending ? NULL : lconn_find(l, p->to);
-    gate_out(l);
-    p->fn((thrum_conn *)(void *)c, p->arg);
-    gate_in(l);
+    if (l) {
+        struct lconn *c = l->ending ? NULL : lconn_find(l, p->to);
+        gate_out(l);
+        p->fn((thrum_conn *)(void *)c, p->arg);
+        gate_in(l);
+    }
     mem_free(p);
 }
 

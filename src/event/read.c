@@ -69,14 +69,12 @@ static size_t take_quickly(struct lconn *c, uint8_t *d, size_t n)
 static size_t feed(struct lconn *c, thrum_proto *p, uint8_t *d, size_t n)
 {
     size_t most = proto_next(p), take = n < most || !takes_messages(c) ? n : most;
+    spare_lend(c->home->loop, p);
     (void)thrum_proto_feed(p, d, take, c->home->loop->now);
     if (proto_asks(p))
         home_decide(c);
     lconn_events(c);
-    if (c->proto && c->opened && !c->out && proto_rests(c->proto)) {
-        proto_park(c->proto, &c->parked);
-        c->proto = NULL;
-    }
+    lconn_park(c);
     return take;
 }
 
@@ -148,6 +146,7 @@ void lconn_events(struct lconn *c)
         case THRUM_EVENT_PONG: give(c, &e.message, lconn_way(c)->on.on_pong); break;
         default: break;
         }
+        spare_keep(c->home->loop, &e.message);
         thrum_message_release(&e.message);
     }
     throw_away(c);
@@ -231,8 +230,9 @@ void lconn_readable(struct lconn *c)
         ssize_t n = sys.recv(c->fd, l->hot, LOOP_HOT, MSG_DONTWAIT);
         if (n > 0)
             lconn_took(c, l->hot, (size_t)n);
-        if (n > 0)
-            return;
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR)) /* else the poller tells again */
+            lconn_in_ended(c, n < 0 ? errno : 0);
+        return;
     }
     for (int i = 0; i < STREAM_READS; i++) {
         if (c->ended || c->in_ended || c->out_of_memory)
@@ -248,7 +248,7 @@ void lconn_readable(struct lconn *c)
             lconn_in_ended(c, (int)-got);
             return;
         }
-        if (!c->stream)
+        if (!c->stream || !stream_buffered(c->stream))
             return;
     }
     c->rereads = true;

@@ -148,11 +148,10 @@ static void deliver(struct home *h, const char *topic, size_t n, struct shared *
 static void open_publication(struct thrum_loop *l, struct letter *x)
 {
     struct publication *p = (struct publication *)(void *)x;
-    lock_take(&p->home->listener->lock);
-    bool there = !p->home->over && !l->ending;
-    lock_give(&p->home->listener->lock);
-    if (there)
+    if (l && !p->home->over && !l->ending)
         deliver(p->home, p->topic, p->n, p->frame, NULL);
+    if (l) /* else the home is the parent's */
+        home_unref(p->home);
     shared_drop(p->frame);
     mem_free(p);
 }
@@ -165,7 +164,7 @@ static thrum_status post_publication(struct home *h, const char *topic, size_t n
     *p = (struct publication){.letter.open = open_publication, .home = h, .frame = frame, .n = n};
     memcpy(p->topic, topic, n);
     atomic_fetch_add(&frame->refs, 1);
-    if (post_letter(h->loop, &p->letter) != THRUM_OK) { /* its loop has ended */
+    if (home_post(h, &p->letter) != THRUM_OK) {
         shared_drop(frame);
         mem_free(p);
     }

@@ -142,6 +142,8 @@ bool chunk_send(struct lconn *c)
     if (put != (ssize_t)k->n) {
         if (put > 0)
             (void)chunk_over(c, k, (size_t)put);
+        else if (put < 0 && errno != EAGAIN && errno != EINTR)
+            c->broken = true;
         return false; /* the long way sees what there is to do */
     }
     c->parked.wire_out += k->n;

@@ -400,10 +400,10 @@ thrum_status listen_given(struct listener *l, const int *fds, bool tls, thrum_er
     memset(l, 0, sizeof *l);
     l->spare = -1;
     for (; fds[l->n] >= 0 && s == THRUM_OK; l->n++) {
-        int e = l->n == sizeof l->fds / sizeof l->fds[0] ? EMFILE : given_flags(fds[l->n]);
-        if (e == EMFILE)
+        if (l->n == LISTEN_MAX)
             return error_set(err, THRUM_E_ARGUMENT, ".fds has over %d descriptors: is -1 at its end?",
-                             (int)(sizeof l->fds / sizeof l->fds[0]));
+                             LISTEN_MAX);
+        int e = given_flags(fds[l->n]);
         if (e)
             s = error_os(err, THRUM_E_ARGUMENT, e, "descriptor %d of .fds is no socket that listens",
                          fds[l->n]);
@@ -450,10 +450,40 @@ thrum_status listen_again(struct listener *l, const struct listener *first, int 
     for (int i = 0; i < first->n; i++) {
         int fd = listen_beside(first->fds[i], backlog > 0 ? backlog : SOMAXCONN);
         l->fds[i] = fd >= 0 ? fd : sys.dup(first->fds[i]);
+        l->n += l->fds[i] >= 0;
         if (l->fds[i] < 0 || l->spare < 0)
             return error_os(err, THRUM_E_SYSTEM, errno, "no descriptor to listen on %s with one more loop",
                             l->url);
-        l->n++;
     }
     return THRUM_OK;
+}
+
+/* Takes the k-th socket, or a copy of it; false: none was to be had. */
+static bool share_one(struct listener *l, struct listener *all, int k, bool copy)
+{
+    int fd = copy ? sys.dup(all->fds[k]) : all->fds[k];
+    if (fd < 0)
+        return false;
+    if (!copy)
+        all->fds[k] = -1;
+    l->fds[l->n++] = fd;
+    return true;
+}
+
+/* Copies first, the sockets themselves last: so it goes from the last part to the first. */
+thrum_status listen_share(struct listener *l, struct listener *all, size_t i, size_t n, thrum_error *err)
+{
+    size_t have = (size_t)all->n;
+    *l = *all;
+    l->n = 0;
+    if (i > 0)
+        l->path[0] = '\0';
+    l->spare = sys.eventfd(0, EFD_CLOEXEC);
+    bool done = l->spare >= 0;
+    if (i >= have)
+        done = done && share_one(l, all, (int)(i % have), true);
+    for (size_t k = i; done && k < have; k += n)
+        done = share_one(l, all, (int)k, false);
+    return done ? THRUM_OK
+                : error_os(err, THRUM_E_SYSTEM, errno, "no descriptor for one more loop on %s", l->url);
 }

@@ -8,9 +8,11 @@
 #include <stdint.h>
 #include <thrum/error.h>
 
+enum { LISTEN_MAX = 64 }; /* sockets of one listener: that many may be handed over */
 struct listener {
-    int fds[4]; /* host "*" with port 0 or not: one IPv6 socket that takes IPv4 too where the system has IPv6
-                 */
+    int fds[LISTEN_MAX]; /* host "*" with port 0 or not: one IPv6 socket that takes IPv4 too where the system
+                          * has IPv6
+                          */
     int n;
     uint16_t port;  /* the real one; 0 for a Unix socket */
     char url[256];  /* that reaches it: "ws://127.0.0.1:4000/"; "*" shows as 127.0.0.1; "ws+unix:/path" */
@@ -34,6 +36,9 @@ void listen_no_delay(const struct listener *l); /* TCP_NODELAY for all that will
 /* Sockets that listen already, -1 at the end; on failure they are in *l as far as they were looked at, for
  * listen_close. E_ARGUMENT, E_SYSTEM. */
 thrum_status listen_given(struct listener *l, const int *fds, bool tls, thrum_error *err);
+/* The i-th of n parts of a listener: its sockets by turns; where there are fewer than parts, copies. Takes
+ * what it takes from *all. On failure listen_close undoes what there is. */
+thrum_status listen_share(struct listener *l, struct listener *all, size_t i, size_t n, thrum_error *err);
 /* One more listener at the same place: sockets of its own where the system shares a port (SO_REUSEPORT, which
  * the first must have), else copies. On failure listen_close undoes what there is. */
 thrum_status listen_again(struct listener *l, const struct listener *first, int backlog, thrum_error *err);

@@ -272,10 +272,16 @@ static thrum_status set_ciphers(SSL_CTX *ctx, const thrum_tls_options *o, thrum_
         return error_set(err, THRUM_E_ARGUMENT, ".least is %lu: it may be 12 (TLS 1.2) or 13",
                          (unsigned long)o->least);
     SSL_CTX_set_min_proto_version(ctx, o->least == 13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+    /* A server picks, by its own order, but for a client that puts ChaCha20 first since it has no AES in
+     * hardware. AES-128 before AES-256: it is as far out of reach, and takes 10 rounds instead of 14. */
+    SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    const char *suites = o->ciphersuites
+                             ? o->ciphersuites
+                             : "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
     if (o->ciphers && SSL_CTX_set_cipher_list(ctx, o->ciphers) != 1)
         return tls_explain_setting(err, THRUM_E_ARGUMENT, ".ciphers", o->ciphers);
-    if (o->ciphersuites && SSL_CTX_set_ciphersuites(ctx, o->ciphersuites) != 1)
-        return tls_explain_setting(err, THRUM_E_ARGUMENT, ".ciphersuites", o->ciphersuites);
+    if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
+        return tls_explain_setting(err, THRUM_E_ARGUMENT, ".ciphersuites", suites);
     return THRUM_OK;
 }
 

@@ -12,6 +12,7 @@
 #include "lib/fault.h"
 #include "lib/peer.h"
 #include "lib/rest.h"
+#include "proto/codec.h"
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
@@ -394,12 +395,18 @@ static inline void peer_hears_close(thrum_loop *l, struct peer *p, int code)
     assert_int_equal(n >= 2 ? out[0] << 8 | out[1] : 1005, code);
 }
 
+/* Sees the stream end cleanly, and ends it, too: what a side that has said Close waits for. */
+static inline void peer_leaves(thrum_loop *l, struct peer *p)
+{
+    assert_int_equal(peer_end(l, p), 0);
+    peer_close(p);
+}
+
 /* Answers a Close, and sees the stream end. */
 static inline void peer_parts(thrum_loop *l, struct peer *p, int code)
 {
     peer_says(l, p, 0x88, (const uint8_t[]){(uint8_t)(code >> 8), (uint8_t)code}, 2);
-    assert_int_equal(peer_end(l, p), 0);
-    peer_close(p);
+    peer_leaves(l, p);
 }
 
 static inline uint64_t stat_of(const thrum_conn *c, size_t offset)
@@ -517,6 +524,7 @@ static inline int leaves_nothing_begin(void **state)
         loop_down(loop_up());
         warm = true;
     }
+    codec_trim(); /* what it lends, it may keep */
     rest_blocks = atomic_load(&memory.live);
     rest_descriptors = fault_open_descriptors();
     return 0;
@@ -529,6 +537,7 @@ static inline int leaves_nothing_end(void **state)
     memory_refuse_after(-1);
     if (!thread_library_settle(0, clock_after(clock_now(), PEER_MS)))
         fail_msg("a thread of the library is left");
+    codec_trim();
     assert_int_equal(atomic_load(&memory.live), rest_blocks);
     assert_int_equal(fault_open_descriptors(), rest_descriptors);
     return 0;

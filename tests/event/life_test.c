@@ -161,7 +161,7 @@ static void test_ends_by_the_peer(void **state)
     stage_up(&x, NULL);
     peer_says(x.l, &x.p, 0x88, going, sizeof going);
     peer_hears_close(x.l, &x.p, 1001);
-    assert_int_equal(peer_end(x.l, &x.p), 0);
+    peer_leaves(x.l, &x.p);
     turn_until(x.l, x.spy.closes == 1);
     assert_int_equal(x.spy.why.by_peer, 1);
     assert_heard(&x.spy, "closed CLOSED 1001; ");
@@ -180,7 +180,7 @@ static void test_ends_by_the_peer(void **state)
     stage_up(&x, NULL);
     peer_says(x.l, &x.p, 0x83, "", 0);
     peer_hears_close(x.l, &x.p, 1002);
-    assert_int_equal(peer_end(x.l, &x.p), 0);
+    peer_leaves(x.l, &x.p);
     turn_until(x.l, x.spy.closes == 4);
     assert_heard(&x.spy, "closed PROTOCOL 1002; ");
     stage_down(&x);
@@ -363,9 +363,10 @@ static void run_and_count(struct spy spy, bool closes, const char *heard)
     turn_until(x.l, x.spy.opens == 1);
     if (closes)
         peer_says(x.l, &x.p, 0x88, "\x0f\xa1", 2);
+    (void)peer_end(x.l, &x.p);
+    peer_close(&x.p);
     turn_until(x.l, x.spy.closes == 1);
     assert_string_equal(x.spy.text, heard);
-    (void)peer_end(x.l, &x.p);
     assert_int_equal(x.l->nconns, 0);
     stage_down(&x);
 }

@@ -5,92 +5,17 @@
  * ROLE client: a connection to URL; reconnect: a reconnecting client's. ROLE server: a server at URL (the one
  * that it got is the line "url ..." before), whose peer is the driver; for wss:// CELL_CHAIN and CELL_KEY
  * name its certificate. Includes what a user would include, nothing else. */
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
+#include "cell.h"
 #include <thrum/reconnect.h>
 #include <thrum/server.h>
-#include <thrum/stats.h>
-#include <thrum/thrum.h>
 #include <thrum/tls.h>
-#include <time.h>
-#include <unistd.h>
-#include "../lib/rest.h"
 
-static volatile sig_atomic_t in_child;
-
-#if defined(__SANITIZE_ADDRESS__)
-/* What OpenSSL keeps for a thread that ends after OpenSSL's exit handler, or is its parent's in a child of
- * fork, is freed by nobody, in every program. tests/net and tests/block look for leaks of TLS. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libcrypto.so\n";
-}
-__attribute__((visibility("default"))) const char *__lsan_default_options(void);
-const char *__lsan_default_options(void)
-{
-    return "print_suppressions=0";
-}
-/* Nor does a child free what was on the stack of a thread that it does not have. */
-__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
-#endif
-
-static const char *role, *maker, *user, *state, *way, *url;
-static int report;
 static thrum_conn *conn;
 static thrum_server *server;
 static thrum_reconnect *again;
 static pthread_t using_thread;
 static _Atomic int in_handler, come_back;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* for ThreadSanitizer: conn is handed over by it */
-
-static int is(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0;
-}
-
-static int is_connecting(void) /* in a handshake that is never answered */
-{
-    return is(state, "connecting") || is(state, "asking");
-}
-
-#if defined(__SANITIZE_ADDRESS__)
-int __lsan_is_turned_off(void)
-{
-    return in_child && is_connecting();
-}
-enum { SETTLE_MS = 300 };
-#else
-enum { SETTLE_MS = 30 };
-#endif
-
-_Noreturn static void broken(const char *what)
-{
-    fprintf(stderr, "cell: %s\n", what);
-    _exit(99);
-}
-
-static void nap(long ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
-}
-
-/* Here and only here: everything stands, and the next thing is the way out. */
-static void ready(void)
-{
-    char line[80];
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int n = snprintf(line, sizeof line, "ready %d %lld\n", thrum_library_threads(),
-                     (long long)t.tv_sec * 1000000000 + t.tv_nsec);
-    if (write(report, line, (size_t)n) != n)
-        broken("report");
-}
 
 /* ---- the situation ---- */
 static void handler(thrum_conn *c, void *arg)
@@ -115,16 +40,13 @@ static void make_client(void)
 static void make_server(void)
 {
     thrum_error e;
-    char line[160];
     const thrum_tls_options *tls =
         THRUM_TLS(.cert_file = getenv("CELL_CHAIN"), .key_file = getenv("CELL_KEY"));
     if (strncmp(url, "wss:", 4) != 0)
         tls = NULL;
     if (thrum_serve(&server, url, THRUM_SERVER(.serve = handler, .tls = tls), &e) != THRUM_OK)
         broken(e.text);
-    int n = snprintf(line, sizeof line, "url %s\n", thrum_server_url(server));
-    if (write(report, line, (size_t)n) != n)
-        broken("report");
+    tell_url(thrum_server_url(server));
     while (is(state, "serving") && !in_handler)
         nap(1);
 }
@@ -160,8 +82,6 @@ static void *make(void *arg)
     pthread_mutex_unlock(&mutex);
     return NULL;
 }
-
-static const char page[1 << 16]; /* zeros: what else stands in a frame is no payload */
 
 /* What the using thread does until it is ended: it goes into the call that the state names. */
 static void use(void)
@@ -221,22 +141,18 @@ static void settle_in(void)
 {
     if (!is(user, "worker"))
         return;
-    if (pthread_create(&using_thread, NULL, use_thread, NULL) != 0)
-        broken("thread");
+    using_thread = begin(use_thread);
     await_use();
 }
 
 static void situation(void)
 {
-    pthread_t t;
     if (is_connecting() && !is(role, "reconnect")) {
         settle_in();
         return;
     }
     if (is(maker, "worker")) {
-        if (pthread_create(&t, NULL, make, NULL) != 0)
-            broken("thread");
-        pthread_join(t, NULL);
+        pthread_join(begin(make), NULL);
     } else {
         make(NULL);
     }
@@ -304,13 +220,10 @@ static void *leaver(void *arg)
 
 static int use_in_main(void)
 {
-    pthread_t t;
     using_thread = pthread_self();
     if (!is_connecting())
         make(NULL);
-    if (pthread_create(&t, NULL, leaver, NULL) != 0)
-        broken("thread");
-    pthread_detach(t);
+    pthread_detach(begin(leaver));
     use();
     returned = 1;
     while (
@@ -321,7 +234,6 @@ static int use_in_main(void)
 
 static int fork_and_end(int do_exec)
 {
-    int status;
     pid_t pid = fork_at_rest();
     in_child = pid == 0;
     if (pid == 0 && do_exec) {
@@ -333,15 +245,13 @@ static int fork_and_end(int do_exec)
             _exit(97);
         exit(0);
     }
-    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        broken("the child did not end well");
+    await_child(pid);
     ready();
     return 0;
 }
 
 static int leave(void)
 {
-    pthread_t t;
     if (is(way, "return")) {
         ready();
         return 5;
@@ -351,7 +261,7 @@ static int leave(void)
         exit(6);
     }
     if (is(way, "worker-exit")) {
-        pthread_create(&t, NULL, exit_thread, NULL);
+        pthread_detach(begin(exit_thread));
         for (;;)
             pause();
     }
@@ -387,15 +297,8 @@ static int leave(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 8)
+    if (!read_arguments(argc, argv))
         return 2;
-    role = argv[1];
-    maker = argv[2];
-    user = argv[3];
-    state = argv[4];
-    way = argv[5];
-    url = argv[6];
-    report = atoi(argv[7]);
     if (is(user, "main") && !is(state, "open"))
         return use_in_main();
     situation();

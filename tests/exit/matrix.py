@@ -9,10 +9,12 @@ import base64
 import collections
 import concurrent.futures
 import hashlib
+import itertools
 import os
 import pathlib
 import re
 import select
+import signal
 import socket
 import ssl
 import struct
@@ -30,7 +32,10 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 Cell = collections.namedtuple("Cell", "role maker user state way peer scheme")
 STATUS = {"return": 5, "exit": 6, "worker-exit": 7, "pthread_exit": 0, "background": 0, "sigterm": -15, "sigint": 8,
-          "quick_exit": 9, "fork": 0, "fork-exec": 0, "cancel": 10, "dlclose": 11}
+          "quick_exit": 9, "fork": 0, "fork-exec": 0, "cancel": 10, "dlclose": 11, "callback-exit": 12, "callback-fork": 0,
+          "callback-return": 0, "callback-pthread_exit": 0}
+BLOCKING = ("client", "server", "reconnect")
+SERVERS = ("server", "listen", "loops")
 
 
 def plain_cells():
@@ -38,7 +43,7 @@ def plain_cells():
     can take a way out (exit, quick_exit, a signal, cancellation of main); `background` and `cancel` need a thread inside;
     `closed` has no user; a server is used by its own threads; a connection that is still connecting is made by the thread
     that uses it, and pthread_exit of main is not taken there, since the worker must end first."""
-    ways = [w for w in STATUS if w != "dlclose"]
+    ways = [w for w in STATUS if w != "dlclose" and not w.startswith("callback-")]
     for maker in ("main", "worker"):
         for state in ("open", "closed"):
             for way in ways:
@@ -76,10 +81,57 @@ def plain_cells():
     yield Cell("client", "main", "nobody", "open", "dlclose", "websockets", "ws")
 
 
+def is_stuck(cell):
+    """A callback of the loop's does not come back."""
+    return cell.state.startswith("in-") and cell.role not in BLOCKING
+
+
+def loop_ways(role, user, state):
+    """What is left out: a thread of the application's that is stuck in a callback keeps the process (E2), may not be told
+    to stop, and no function can be posted to it: the callback itself takes the way. Where main drives, another thread takes
+    the way out, or a callback; without a connection nothing can be posted to one."""
+    stuck, connected = state.startswith("in-"), state not in ("resolving", "dialing", "connecting", "asking", "listening", "greeting")
+    if user == "main":
+        yield from ("worker-exit", "quick_exit", "sigterm")
+        if not stuck:
+            yield from ("sigint", "cancel")
+    else:
+        yield from ("return", "exit", "worker-exit", "sigterm", "sigint", "quick_exit", "fork", "fork-exec")
+        if user == "worker":
+            yield from ("background", "cancel")
+        if not stuck or role == "loops":
+            yield "pthread_exit"
+    if state != "between" and (connected or role == "loops"):
+        yield from ("callback-exit", "callback-fork", "callback-return")
+        if user == "main":
+            yield "callback-pthread_exit"
+
+
+def loop_cells():
+    """The event front: a server on a loop that a thread of the program drives, a server on loops of the library's, a client."""
+    server = ["listening", "greeting", "in-request", "in-open", "serving", "in-message", "busy", "unwritten", "closing", "in-close",
+              "draining"]
+    client = ["resolving", "dialing", "connecting", "in-open", "open", "in-message", "busy", "unwritten", "closing", "in-close"]
+    for role, states, users in (("listen", server, ("worker", "main")), ("loops", server, ("nobody",)),
+                                ("open", client, ("worker", "main"))):
+        for maker, user, state in ((m, u, s) for m in ("main", "worker") for u in users for s in states):
+            if maker == "main" or user != "main" and state in ("serving", "open", "busy"):
+                for way in loop_ways(role, user, state):
+                    yield Cell(role, maker, user, state, way, "raw", "ws")
+        for maker in ("main", "worker") if role != "loops" else ():
+            for way in loop_ways(role, "nobody", "between"):
+                yield Cell(role, maker, "nobody", "between", way, "raw", "ws")
+    for user in ("worker", "main"):
+        for way in loop_ways("open", user, "open"):
+            yield Cell("open", "main", user, "open", way, "websockets", "ws")
+    for role in ("loops", "open"):
+        yield Cell(role, "main", "nobody", "between", "dlclose", "raw", "ws")
+
+
 def cells():
     """All of them over TCP, and all again over TLS, where a connection can stand still in two handshakes: `connecting` is
     TLS's that is never answered, `asking` is HTTP's."""
-    for cell in plain_cells():
+    for cell in itertools.chain(plain_cells(), loop_cells()):
         yield cell
         yield cell._replace(scheme="wss")
         if cell.state == "connecting":
@@ -92,14 +144,18 @@ def status_of(cell):
 
 def codes(cell):
     """What the peer may see. A goodbye is due where a handler of exit runs and the connection is open."""
-    if cell.state in ("connecting", "asking", "waiting", "listening"):
+    if cell.state == "in-request" and cell.way in ("callback-fork", "callback-return"):
+        return {None, 1001}  # that callback comes back, as far as the parent sees
+    if cell.state in ("connecting", "asking", "waiting", "listening", "resolving", "dialing", "greeting", "in-request"):
         return {None}
-    if cell.state in ("closed", "closing"):
+    if cell.state in ("closed", "closing", "in-close"):
         return {1000}
+    if cell.state == "draining":
+        return {1001}
     if cell.way == "sigterm":
-        return {1006}
+        return {1006, None} if cell.state == "in-open" else {1006}  # what answers the request may not have left yet
     # A frame that was cut by the end: the kernel took no more. Never a Close inside it: the reader below would find it.
-    return {1001, 1006} if cell.state == "in-send" else {1001}
+    return {1001, 1006} if cell.state in ("in-send", "unwritten") else {1001}
 
 
 def read_exactly(s, n):
@@ -211,19 +267,31 @@ class Peer(threading.Thread):
         self.url = "-"
         self.ended = threading.Event()  # the cell's process is gone
         self.up = threading.Event()
-        self.listener = None
-        if cell.role != "server":
-            self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener, self.filling = None, []
+        if cell.state == "resolving":
+            self.url = f"{cell.scheme}://never.test/"
+        elif cell.role not in SERVERS:
+            self.listener = socket.create_server(("127.0.0.1", 0), backlog=0 if cell.state == "dialing" else 8)
             self.url = f"{cell.scheme}://127.0.0.1:{self.listener.getsockname()[1]}/"
+        if cell.state == "dialing":
+            self.fill_backlog()
+
+    def fill_backlog(self):
+        """What connects from now on is not answered."""
+        for _ in range(4):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex(self.listener.getsockname())
+            self.filling.append(s)
 
     def run(self):
         try:
             if self.cell.state == "waiting":
                 self.listener.close()  # every connect is refused
-            elif self.cell.role != "server":
-                self.serve()
-            else:
+            elif self.cell.role in SERVERS:
                 self.connect()
+            elif self.cell.state not in ("resolving", "dialing"):
+                self.serve()
         except (EOFError, OSError):
             pass
 
@@ -241,23 +309,37 @@ class Peer(threading.Thread):
                 self.ended.wait()
                 return
             shake_as_server(s)
-            if self.cell.state == "in-send":
-                self.ended.wait()
-            self.code = close_code(s, answer=self.cell.state != "closing")
-            if self.cell.state == "closing":
-                self.ended.wait()  # neither an answer nor the end of the stream: the cell is to be inside thrum_close
+            self.play(s, b"\x88\x02\x03\xe8", b"\x82\x01\0")
 
     def connect(self):
         self.up.wait()
-        if self.cell.state != "serving":
+        if self.cell.state == "listening":
             return
         host, port = re.match(r"wss?://([^:/]+):(\d+)", self.url).groups()
         s = socket.create_connection((host, int(port)))
+        if self.cell.state == "greeting":
+            self.ended.wait()
+            s.close()
+            return
         if self.cell.scheme == "wss":
             s = self.certificates.asking.wrap_socket(s, server_hostname=host)
         with s:
             shake_as_client(s)
-            self.code = close_code(s, answer=False)
+            self.play(s, b"\x88\x82\0\0\0\0\x03\xe8", b"\x82\x81\0\0\0\0\0")
+
+    def play(self, s, close, message):
+        """The part behind the opening handshake."""
+        state = self.cell.state
+        if state in ("in-send", "unwritten"):
+            self.ended.wait()
+        if state == "in-message" and is_stuck(self.cell):
+            s.sendall(message)
+        if state == "in-close":
+            s.sendall(close)
+        unanswered = state in ("closing", "in-close", "draining") or self.cell.role in SERVERS
+        self.code = close_code(s, answer=not unanswered)
+        if state in ("closing", "draining"):
+            self.ended.wait()  # neither an answer nor the end of the stream: the cell is to be inside of closing
 
 
 class WebsocketsPeer:
@@ -299,18 +381,29 @@ def has_websockets():
     return True
 
 
+def what_it_printed(child):
+    """In a child of fork LeakSanitizer sees the parent's threads and cannot stop them: a note of its own, no finding."""
+    try:
+        printed = child.communicate(timeout=HANG_S)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)  # its own session, so these are its children
+        printed = "nothing, but a child of it lives on\n" + child.communicate()[1]
+    return re.sub(r"==\d+==Running thread \d+ was not suspended. False leaks are possible.\n", "", printed)
+
+
 def run(cell, build, certificates):
     peer = (WebsocketsPeer if cell.peer == "websockets" else Peer)(cell, certificates)
     peer.start()
     here, there = os.pipe()
     os.set_inheritable(there, True)
     programs = build / "tests" / "exit"
-    command = [programs / "cell", cell.role, cell.maker, cell.user, cell.state, cell.way,
-               peer.url if cell.role != "server" else f"{cell.scheme}://127.0.0.1:0/", str(there)]
+    command = [programs / ("cell" if cell.role in BLOCKING else "loop_cell"), cell.role, cell.maker, cell.user, cell.state, cell.way,
+               peer.url if cell.role not in SERVERS else f"{cell.scheme}://127.0.0.1:0/", str(there)]
     if cell.way == "dlclose":
-        command = [programs / "cell_dl", build / "libthrum.so", peer.url, str(there)]
+        command = [programs / "cell_dl", build / "libthrum.so", cell.role, command[-2], str(there)]
     child = subprocess.Popen(command, close_fds=True, pass_fds=[there], stdout=subprocess.DEVNULL,
-                             env={**os.environ, **certificates.environment}, stderr=subprocess.PIPE, text=True, errors="replace")
+                             env={**os.environ, **certificates.environment}, stderr=subprocess.PIPE, text=True,
+                             errors="replace", start_new_session=True)
     os.close(there)
     ready, threads, ended = None, None, True
     with os.fdopen(here) as lines:
@@ -330,8 +423,7 @@ def run(cell, build, certificates):
         os.close(pid)
     if not ended:
         child.kill()
-    # In a child of fork LeakSanitizer sees the parent's threads and cannot stop them: a note of its own, no finding.
-    printed = re.sub(r"==\d+==Running thread \d+ was not suspended. False leaks are possible.\n", "", child.communicate()[1])
+    printed = what_it_printed(child)
     peer.ended.set()
     peer.up.set()
     peer.join(5)
@@ -353,9 +445,29 @@ def run(cell, build, certificates):
 
 
 def quick(cell):
-    """About one in three, every way and every state among them."""
+    """About one in two, every way and every state among them."""
     return cell.peer == "websockets" or cell.maker == "main" and cell.state in ("in-recv", "in-send", "serving", "closing") \
         or cell.state in ("connecting", "asking") or cell.role == "reconnect"
+
+
+def spread(todo):
+    """A few dozen cells of loops: every role with every state, every way with every role, thread and scheme."""
+    seen, chosen = set(), set()
+    for least in (4, 3, 2, 1):
+        for cell in todo:
+            new = {(cell.role, cell.state), (cell.role, cell.way), (cell.user, cell.way), (cell.scheme, cell.state),
+                   (cell.scheme, cell.way), (cell.peer, cell.role), (cell.maker, cell.user)} - seen
+            if len(new) >= least:
+                seen |= new
+                chosen.add(cell)
+    return chosen
+
+
+def choose(options):
+    todo = [c for c in cells() if options.filter in " ".join(c) and c.way not in options.leave_out.split(",")]
+    loops = [c for c in todo if c.role not in BLOCKING]
+    some = set(loops) if options.full or options.filter else spread(loops)
+    return [c for c in todo if c in some or c.role in BLOCKING and (not options.quick or quick(c))]
 
 
 def table(results):
@@ -377,13 +489,14 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "dev")
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--filter", default="", help="only cells whose name has this")
-    parser.add_argument("--quick", action="store_true", help="a part of the cells that has every way and state")
+    parser.add_argument("--quick", action="store_true", help="of the blocking front a part that has every way and state")
+    parser.add_argument("--full", action="store_true", help="of loops all cells; without it, or a filter, a few dozen")
     parser.add_argument("--leave-out", default="", help="ways out that are not taken, for ThreadSanitizer: it forgets a "
                         "thread's locks when that is cancelled in a system call (cancel), and has a thread of its own that keeps "
                         "a process alive which ends with its last thread (pthread_exit)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build" / "exit-matrix.tsv")
     options = parser.parse_args()
-    todo = [c for c in cells() if options.filter in " ".join(c) and c.way not in options.leave_out.split(",") and (not options.quick or quick(c))]
+    todo = choose(options)
     if not has_websockets():
         left_out = [c for c in todo if c.peer == "websockets"]
         todo = [c for c in todo if c.peer != "websockets"]

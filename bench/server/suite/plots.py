@@ -50,7 +50,7 @@ def save(folder, name):
 
 
 def draw_cpu(axis, cells, names):
-    """Kernel below, user on top; the line is from the best round to the worst. A bar may leave the panel."""
+    """Kernel first, then user; the line is from the best round to the worst. A bar may leave the panel."""
     totals = sorted(cells[n]["cpu_us"][0] for n in names)
     limit = min(totals[-1] * 1.1, 4 * totals[len(totals) // 2])
     for y, name in enumerate(names):
@@ -60,8 +60,10 @@ def draw_cpu(axis, cells, names):
         axis.barh(y, total - user, color=light)
         axis.barh(y, user, left=total - user, color=dark)
         axis.plot([low, high], [y, y], color="black", linewidth=0.8)
-        axis.text(min(total, limit * 0.86) + limit * 0.01, y, f"{total:.2f} ({user:.2f})", va="center", fontsize=7,
-                  color="black" if total < limit * 0.86 else "white")
+        label = {"va": "center", "fontsize": 7, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.8}}
+        inside = total > limit * 0.8
+        axis.text(limit * 0.99 if inside else total + limit * 0.01, y, f"{total:.2f} ({user:.2f})",
+                  ha="right" if inside else "left", **label)
     axis.set_xlim(0, limit)
 
 

@@ -132,7 +132,8 @@ def processor():
 def describe(servers, root):
     """Lines on the machine and the versions."""
     commit = subprocess.run(["git", "-C", root, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    yield f"{date.today()}, thrum {commit.stdout.strip() or '?'}; {processor()}, {os.cpu_count()} processors, Linux {platform.release()}."
+    yield (f"{date.today()}, thrum {commit.stdout.strip() or '?'}; {processor()}, {os.cpu_count()} processors, "
+           f"Linux {platform.release()}.")
     versions = [(server.name, version(server)) for server in servers]
     yield "Peers: " + "; ".join(f"{name} {v}" for name, v in versions if v) + "."
 
@@ -146,9 +147,10 @@ def write_markdown(path, results, lines, rounds):
     with open(path, "w", encoding="utf-8") as out:
         out.write("# Servers\n\n")
         out.write("\n\n".join(lines) + "\n\n")
-        out.write(f"Medians of {rounds} rounds; the last column is the median of the rounds' own ratios. CPU: microseconds of the\n"
-                  "server's processor time per message, which is seconds per million messages; the part of it in user space is\n"
-                  f"split off by {user_source(results)}. bench/README.md says how it was measured.\n")
+        out.write(f"Medians of {rounds} rounds; the last column is the median of the rounds' own ratios. CPU: microseconds\n"
+                  "of the server's processor time per message, which is seconds per million messages; the part of it in\n"
+                  f"user space is told by {user_source(results)}.\n"
+                  "bench/README.md says how all this was measured.\n")
         for workload, cells in results.items():
             out.write(f"\n## {workload.title}\n\n")
             for number, row in enumerate(table(cells)):
@@ -165,5 +167,6 @@ def write_markdown(path, results, lines, rounds):
 def write_all(folder, results, servers, root, rounds):
     folder.mkdir(parents=True, exist_ok=True)
     write_tsv(folder / "summary.tsv", ("workload", "metric", "thrum", "peer", "peer_value", "ratio"), summary_rows(results))
-    write_tsv(folder / "server.tsv", ("workload", "title", "server", "kind", "metric", "median", "low", "high"), all_rows(results))
+    header = ("workload", "title", "server", "kind", "metric", "median", "low", "high")
+    write_tsv(folder / "server.tsv", header, all_rows(results))
     write_markdown(folder / "server.md", results, list(describe(servers, root)), rounds)

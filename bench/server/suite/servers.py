@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 PEERS = ROOT / "bench" / "server" / "peers"
 VENV = ROOT / "build" / "venv-bench" / "bin" / "python"
+RUST = ROOT / "build" / "bench-rust" / "target" / "release"
 NODE_MODULES = ROOT / "build" / "bench-node" / "node_modules"
 SERVER_CPU, LOAD_CPU = 0, 1
 # Below the ports that the system hands out to clients, so that none of those is in the way of a listener.
@@ -44,8 +45,9 @@ class Server:
 
 
 def thrum(programs, name, backend):
-    return Server(f"thrum ({name})", "thrum", (programs / "thrum",), ALL, "bench/server/by_thrum.c is not built",
-                  environment={"THRUM_BACKEND": backend})
+    program = programs / "thrum"
+    return Server(f"thrum ({name})", "thrum", (program,), ALL, f"it is not built, or this system has no {name} for it",
+                  check=("env", f"THRUM_BACKEND={backend}", program, "0", "check"), environment={"THRUM_BACKEND": backend})
 
 
 def python(name, script, modes, module):
@@ -71,13 +73,12 @@ def all_servers(programs):
                after=("dedicated",)),
         Server("libwebsockets", "peer", (programs / "lws",), ALL, "libwebsockets-dev is not installed"),
         Server("Boost.Beast", "peer", (programs / "beast",), ALL, "libboost-dev is not installed"),
-        Server("fastwebsockets", "peer", (ROOT / "build" / "bench-rust" / "target" / "release" / "thrum-bench-fastwebsockets",), PLAIN,
-               setup),
+        Server("fastwebsockets", "peer", (RUST / "thrum-bench-fastwebsockets",), PLAIN, setup),
         Server("gorilla", "peer", (ROOT / "build" / "bench-go" / "gorilla",), ALL, setup),
         Server("node ws", "peer", (node, PEERS / "node_ws.js"), ALL, setup, environment={"NODE_PATH": str(NODE_MODULES)},
                check=("env", f"NODE_PATH={NODE_MODULES}", node, "-e", "require('ws')")),
         python("picows", "py_picows.py", PLAIN, "picows, uvloop"),
-        python("Python websockets", "py_websockets.py", ALL, "websockets.asyncio.server"),
+        python("Python websockets", "py_websockets.py", ALL, "websockets.asyncio.server, uvloop"),
     ]
 
 
@@ -94,13 +95,19 @@ def chosen(programs, wanted):
     return there
 
 
+def of_python(*packages):
+    """A command that prints their versions."""
+    return [VENV, "-c", "import sys, importlib.metadata as m; print(*(p + ' ' + m.version(p) for p in sys.argv[1:]), "
+            "'Python ' + sys.version.split()[0], sep=', ')", *packages]
+
+
 def version(server):
-    """What it calls itself, for the results."""
+    """What it calls itself, for the results; None: it is ours."""
     commands = {
         "bun": [server.command[0], "--version"],
         "node ws": [server.command[0], "-p", "'ws ' + require('ws/package.json').version + ', node ' + process.version"],
-        "picows": [VENV, "-c", "import importlib.metadata as m; print(m.version('picows') + ', uvloop ' + m.version('uvloop'))"],
-        "Python websockets": [VENV, "-c", "import sys, importlib.metadata as m; print(m.version('websockets') + ', Python ' + sys.version.split()[0])"],
+        "picows": of_python("picows", "uvloop"),
+        "Python websockets": of_python("websockets", "uvloop"),
         "libwebsockets": ["dpkg-query", "-W", "-f=${Version}", "libwebsockets-dev"],
         "Boost.Beast": ["dpkg-query", "-W", "-f=Boost ${Version}", "libboost-dev"],
         "fastwebsockets": ["sed", "-n", r's/^fastwebsockets.*"=\([0-9.]*\)".*/\1/p', PEERS / "fastwebsockets" / "Cargo.toml"],
@@ -192,8 +199,10 @@ def find_programs(given, caller):
     """Builds what CMake builds, and gives the folder."""
     for place in [Path(given)] if given else [ROOT / "build" / "release", ROOT / "build"]:
         if (place / "CMakeCache.txt").exists():
-            subprocess.run(["cmake", "--build", place, "--target", "bench_server_programs"], check=True,
-                           stdout=subprocess.DEVNULL)
+            done = subprocess.run(["cmake", "--build", place, "--target", "bench_server_programs"], check=False,
+                                  capture_output=True, text=True)
+            if done.returncode != 0:
+                sys.exit(f"{done.stdout[-4000:]}\n{caller}: the programs cannot be built")
             return place / "bench" / "suite"
     sys.exit(f"{caller}: no build found; `make build` first, or name one with --build DIR")
 
@@ -206,3 +215,14 @@ def check_machine(caller):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def plots(folder, name):
+    """By the Python that has matplotlib."""
+    if not VENV.exists():
+        print("no plots: `tools/setup bench` could not install matplotlib", file=sys.stderr)
+        return
+    done = subprocess.run([VENV, ROOT / "bench" / "server" / "suite" / "plots.py", folder, name], check=False,
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        print(f"no plots of {name}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
