@@ -1,4 +1,4 @@
-/* huge.c: one message of a gigabyte, in a few megabytes of memory: sent in parts as the peer takes them,
+/* huge.c: one message of a gigabyte, in some megabytes of memory: sent in parts as the peer takes them,
  * received in parts as they come, both by callbacks on one thread. `huge MIB` sends another size. */
 #include "example.h"
 
@@ -6,7 +6,12 @@
 #include <stdatomic.h>
 #include <thrum/loop.h>
 
-enum { PART = 64 * 1024, MIB = 1024 * 1024, DEFAULT_MIB = 1024, MEMORY_MAX = 8 * MIB };
+enum {
+    PART = 64 * 1024,
+    MIB = 1024 * 1024,
+    DEFAULT_MIB = 1024,
+    MEMORY_MAX = 32 * MIB /* of io_uring most is what the kernel reads into */
+};
 
 struct transfer {
     thrum_listener *server;
