@@ -52,9 +52,11 @@ static void greet(struct home *h, int fd)
     thrum_error err = {0};
     struct stream *stream = NULL;
     struct thrum_listener *s = h->listener;
-    if (atomic_load(&s->conns) >= s->settings->s.max_conns) {
+    bool full = atomic_load(&s->conns) >= s->settings->s.max_conns;
+    if (full)
         LOG(LOG_SERVER, LOG_WARNING, 0, "a connection is turned away: %llu are open",
             (unsigned long long)s->settings->s.max_conns);
+    if (full || (h->draining && !s->handed_over)) {
         turn_away(fd);
         return;
     }
@@ -140,7 +142,7 @@ void accept_event(struct home_accept *a, const struct poller_event *e)
             greet(h, (int)e->n);
         else if (e->n >= 0)
             (void)sys.close((int)e->n);
-        else
+        else if (!h->draining)
             accept_stopped(a, (int)-e->n);
         return;
     }
@@ -153,6 +155,28 @@ void accept_begin(struct home *h)
     listen_no_delay(&h->accept->net);
     h->loop->others_alive++;
     arm_all(h->accept, true);
+}
+
+static void stopped_yet(struct later *x)
+{
+    struct home_accept *a = list_of(x, struct home_accept, pause);
+    home_stop(a->home);
+}
+
+/* Whom the poller has accepted already is not to be shut out: true once there is nobody left of these. */
+bool accept_stop(struct home *h)
+{
+    struct home_accept *a = h->accept;
+    bool still = false;
+    for (int i = 0; a && h->loop->reads_itself && i < a->net.n; i++) {
+        poller_receive_stop(h->loop->poller, a->net.fds[i]);
+        still |= poller_reads_still(h->loop->poller, a->net.fds[i]);
+    }
+    if (still) {
+        a->pause.fn = stopped_yet;
+        wheel_set(&h->loop->others, &a->pause.timer, h->loop->now);
+    }
+    return !still;
 }
 
 /* Its memory stays until the turn is over: an event of this turn may name it. */

@@ -504,15 +504,21 @@ static void home_done(struct home *h)
     gate_in(l);
 }
 
+/* Nobody is left, and nobody comes. */
+static void check_drained(struct home *h)
+{
+    if (!h->draining || h->conns > 0 || h->accept)
+        return;
+    wheel_cancel(&h->loop->others, &h->deadline.timer);
+    home_done(h);
+}
+
 void home_conn_gone(struct home *h)
 {
     if (!h->listener)
         return;
     atomic_fetch_sub(&h->listener->conns, 1);
-    if (h->draining && h->conns == 0) {
-        wheel_cancel(&h->loop->others, &h->deadline.timer);
-        home_done(h);
-    }
+    check_drained(h);
 }
 
 static void each_conn(struct home *h, void (*fn)(struct lconn *c))
@@ -560,23 +566,29 @@ static void deadline_over(struct later *x)
     each_conn(h, cut_conn);
 }
 
+void home_stop(struct home *h)
+{
+    if (!accept_stop(h))
+        return;
+    lock_take(&h->listener->lock);
+    accept_end(h);
+    lock_give(&h->listener->lock);
+    check_drained(h);
+}
+
 static void drain_home(struct home *h)
 {
     struct thrum_listener *s = h->listener;
     bool first = !h->draining;
     lock_take(&s->lock);
     int64_t deadline = s->deadline;
-    accept_end(h);
     lock_give(&s->lock);
     h->draining = true;
     if (first)
         each_conn(h, drain_conn);
-    if (h->conns == 0) {
-        home_done(h);
-        return;
-    }
     h->deadline.fn = deadline_over;
     wheel_set(&h->loop->others, &h->deadline.timer, deadline);
+    home_stop(h);
 }
 
 static void end_conn(struct lconn *c)
