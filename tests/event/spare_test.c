@@ -73,9 +73,11 @@ static void test_bounds(void **state)
         peer_opens(x.l, x.s, &q[i]);
         peer_give(x.l, &q[i], f, n - 1);
     }
-    for (size_t i = 0; i < COUNT(q); i++)
+    for (size_t i = 0; i < COUNT(q); i++) {
         peer_give(x.l, &q[i], f + n - 1, 1);
-    turn_until(x.l, x.spy.messages == COUNT(q));
+        turn_until(x.l, x.spy.messages == i + 1);
+        wheel_cancel(&x.l->others, &x.l->spares_idle.timer);
+    }
     assert_int_equal(x.l->nspares, SPARES_MAX);
     for (size_t i = 0; i < COUNT(q); i++)
         peer_close(&q[i]);
