@@ -16,7 +16,8 @@ static _Thread_local struct thrum_loop *deciding;
 
 enum {
     ACCEPT_MANY = 64, /* at once, before connections have their turn */
-    PAUSE_MS = 50     /* after accepting failed for want of a descriptor or memory */
+    PAUSE_MS = 50,    /* after accepting failed for want of a descriptor or memory */
+    REST_MS = 50      /* in which all that was accepted is reported: it takes one wait */
 };
 
 /* Over the limit, or draining: as much of an answer as can be had for nothing. */
@@ -153,6 +154,35 @@ void accept_begin(struct home *h)
     listen_no_delay(&h->accept->net);
     h->loop->others_alive++;
     arm_all(h->accept, true);
+}
+
+static void rest_over(struct later *x)
+{
+    struct home_accept *a = list_of(x, struct home_accept, pause);
+    struct home *h = a->home;
+    lock_take(&h->listener->lock);
+    accept_end(h);
+    lock_give(&h->listener->lock);
+    home_rests(h);
+}
+
+/* A poller that accepts by itself may have connections in hand that it has not reported. Where the sockets
+ * have been handed over these are waited for, as nobody is to be turned away; else they are reset, as those
+ * are that nobody has accepted yet. */
+bool accept_stop(struct home *h)
+{
+    struct home_accept *a = h->accept;
+    if (!a || !h->loop->reads_itself || !h->listener->handed_over) {
+        accept_end(h);
+        return false;
+    }
+    for (int i = 0; i < a->net.n; i++)
+        poller_receive_stop(h->loop->poller, a->net.fds[i]);
+    arm_all(a, false);
+    a->paused = true; /* nothing begins it again */
+    a->pause.fn = rest_over;
+    wheel_set(&h->loop->others, &a->pause.timer, clock_after(h->loop->now, REST_MS));
+    return true;
 }
 
 /* Its memory stays until the turn is over: an event of this turn may name it. */

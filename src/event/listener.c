@@ -505,10 +505,15 @@ void home_conn_gone(struct home *h)
     if (!h->listener)
         return;
     atomic_fetch_sub(&h->listener->conns, 1);
-    if (h->draining && h->conns == 0) {
-        wheel_cancel(&h->loop->others, &h->deadline.timer);
-        home_done(h);
-    }
+    home_rests(h);
+}
+
+void home_rests(struct home *h)
+{
+    if (!h->draining || h->conns > 0 || h->accept)
+        return;
+    wheel_cancel(&h->loop->others, &h->deadline.timer);
+    home_done(h);
 }
 
 static void each_conn(struct home *h, void (*fn)(struct lconn *c))
@@ -553,7 +558,11 @@ static void cut_conn(struct lconn *c)
 static void deadline_over(struct later *x)
 {
     struct home *h = list_of(x, struct home, deadline);
+    lock_take(&h->listener->lock);
+    accept_end(h);
+    lock_give(&h->listener->lock);
     each_conn(h, cut_conn);
+    home_rests(h);
 }
 
 static void drain_home(struct home *h)
@@ -562,17 +571,15 @@ static void drain_home(struct home *h)
     bool first = !h->draining;
     lock_take(&s->lock);
     int64_t deadline = s->deadline;
-    accept_end(h);
+    bool rests = !first || !accept_stop(h);
     lock_give(&s->lock);
     h->draining = true;
     if (first)
         each_conn(h, drain_conn);
-    if (h->conns == 0) {
-        home_done(h);
-        return;
-    }
     h->deadline.fn = deadline_over;
     wheel_set(&h->loop->others, &h->deadline.timer, deadline);
+    if (rests)
+        home_rests(h);
 }
 
 static void end_conn(struct lconn *c)

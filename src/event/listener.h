@@ -36,11 +36,12 @@ struct thrum_listener {
 struct home_accept {
     struct home *home;
     struct listener net;
-    struct later pause; /* after accepting failed for want of a descriptor or memory */
+    struct later pause; /* after accepting failed for want of a descriptor or memory; or before it ends */
     bool paused;
 };
 
 void accept_begin(struct home *h); /* h->accept->net is open */
+bool accept_stop(struct home *h); /* true: what has been accepted may still come, then home_rests is called */
 void accept_end(struct home *h);
 void accept_event(struct home_accept *a, const struct poller_event *e);
 
@@ -53,5 +54,6 @@ thrum_status home_post(struct home *h, struct letter *x);
 void home_end(struct home *h);
 void home_conn_gone(struct home *h); /* may have been the last that a drain waits for */
 void home_opened(struct lconn *c);   /* on_open has run; while it drains, that is the end */
+void home_rests(struct home *h);     /* nobody comes any more */
 
 #endif
