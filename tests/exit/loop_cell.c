@@ -336,6 +336,7 @@ static void leave_anywhere(void)
 
 static int leave(void)
 {
+    stopped = AT_REST || is(way, "pthread_exit");
     if (strncmp(way, "fork", 4) == 0)
         return fork_and_end();
     if (is(way, "worker-exit"))
@@ -345,7 +346,6 @@ static int leave(void)
         signal(SIGINT, on_sigint);
         raise(SIGINT);
     }
-    stopped = 1;
     if (is(way, "pthread_exit") && is(user, "worker"))
         thrum_loop_stop(loop);
     leave_anywhere();
