@@ -5,7 +5,7 @@ set_target_properties(thrum_shared PROPERTIES OUTPUT_NAME thrum VERSION ${PROJEC
     EXPORT_NAME thrum LINKER_LANGUAGE C)
 target_include_directories(thrum_shared INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(thrum_shared PRIVATE Threads::Threads OpenSSL::SSL OpenSSL::Crypto ${THRUM_IDN} ${THRUM_CODECS} ${CMAKE_DL_LIBS})
+target_link_libraries(thrum_shared PRIVATE Threads::Threads OpenSSL::SSL OpenSSL::Crypto ${THRUM_IDN} ${THRUM_CODECS} ${THRUM_URING_LIBRARIES} ${CMAKE_DL_LIBS})
 if(THRUM_PLAIN)
     # A sanitized library under clang leaves its runtime to the program, so there it cannot be closed like this.
     target_link_options(thrum_shared PRIVATE -Wl,--no-undefined)
@@ -31,4 +31,4 @@ add_library(thrum::thrum_static ALIAS thrum_static)
 set_target_properties(thrum_static PROPERTIES OUTPUT_NAME thrum LINKER_LANGUAGE C)
 target_include_directories(thrum_static INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(thrum_static INTERFACE Threads::Threads OpenSSL::SSL OpenSSL::Crypto ${THRUM_IDN} ${THRUM_CODECS} ${CMAKE_DL_LIBS})
+target_link_libraries(thrum_static INTERFACE Threads::Threads OpenSSL::SSL OpenSSL::Crypto ${THRUM_IDN} ${THRUM_CODECS} ${THRUM_URING_LIBRARIES} ${CMAKE_DL_LIBS})

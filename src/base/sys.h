@@ -6,12 +6,17 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
+
+struct io_uring;
+struct io_uring_params;
 
 struct sys {
     int (*socket)(int domain, int type, int protocol);
@@ -35,12 +40,20 @@ struct sys {
     int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *e);
     int (*epoll_wait)(int epfd, struct epoll_event *e, int n, int ms);
     int (*eventfd)(unsigned value, int flags);
+    int (*timerfd_create)(int clock, int flags);
+    int (*timerfd_settime)(int fd, int flags, const struct itimerspec *t, struct itimerspec *old);
     ssize_t (*read)(int fd, void *p, size_t n);
     ssize_t (*write)(int fd, const void *p, size_t n);
     int (*get_flags)(int fd);            /* fcntl F_GETFL */
     int (*set_flags)(int fd, int flags); /* fcntl F_SETFL */
     int (*set_cloexec)(int fd);          /* fcntl F_SETFD FD_CLOEXEC */
     ssize_t (*getrandom)(void *p, size_t n, unsigned flags);
+#ifdef THRUM_URING
+    /* liburing's, which answer with a negative errno; arg is a struct io_uring_getevents_arg */
+    int (*uring_init)(unsigned entries, struct io_uring *ring, struct io_uring_params *p);
+    int (*uring_register)(unsigned fd, unsigned what, const void *arg, unsigned n);
+    int (*uring_enter)(unsigned fd, unsigned submit, unsigned wait, unsigned flags, sigset_t *arg, size_t n);
+#endif
     int (*thread_create)(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *),
                          void *arg); /* an errno */
 };

@@ -48,6 +48,7 @@ static thrum_status set_up(struct thrum_loop *l, thrum_error *err)
         return error_set(
             err, THRUM_E_ARGUMENT, "THRUM_BACKEND is \"%.40s\": it may be uring, epoll or poll%s",
             getenv("THRUM_BACKEND"), e == ENOSYS ? ", and this system has not got that one" : "");
+    l->reads_itself = e == 0 && poller_reads(l->poller);
     return e == ENOMEM ? error_set(err, THRUM_E_MEMORY, "no memory for a loop")
            : e         ? error_os(err, THRUM_E_SYSTEM, e, "the system gives nothing to wait with")
                        : THRUM_OK;

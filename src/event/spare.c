@@ -25,7 +25,7 @@ static void idle_over(struct later *x)
 
 void spare_keep(struct thrum_loop *l, thrum_message *m)
 {
-    if (!m->hold || m->len < SPARE_LEAST || l->nspares == SPARES_MAX ||
+    if (!m->hold || m->part != THRUM_PART_WHOLE || m->len < SPARE_LEAST || l->nspares == SPARES_MAX ||
         l->spare_bytes + m->len > SPARE_BYTES_MAX)
         return;
     l->spares[l->nspares++] = (struct spare){m->hold, m->len + 1};

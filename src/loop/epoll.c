@@ -4,8 +4,7 @@
 #include "base/sys.h"
 #include "loop/poller_int.h"
 #include <errno.h>
-
-enum { BATCH = 64 };
+#include <string.h>
 
 struct epoll {
     struct poller poller; /* first */
@@ -22,6 +21,7 @@ static void epoll_free(struct poller *p)
     if (of(p)->fd >= 0)
         (void)sys.close(of(p)->fd);
     wake_close(&p->wake);
+    alarm_close(&p->alarm);
     mem_free(of(p));
 }
 
@@ -60,21 +60,48 @@ static unsigned from_epoll(uint32_t e)
            ((e & (EPOLLERR | EPOLLHUP)) ? (unsigned)POLLER_END : 0);
 }
 
+/* The kernel writes its events to the end of the caller's array, and each is made ours at its place from the
+ * beginning: ours are the larger, so what is written never overtakes what is still to be read. No second
+ * array, and a batch as large as the caller likes. */
 static int epoll_wait_events(struct poller *p, struct poller_event *out, int max, int ms)
 {
-    struct epoll_event e[BATCH];
+    _Static_assert(sizeof(struct epoll_event) <= sizeof *out, "their events fit into ours");
+    struct epoll_event e;
+    char *theirs = (char *)(out + max) - (size_t)max * sizeof e;
     int got = 0;
-    int n = sys.epoll_wait(of(p)->fd, e, max < BATCH ? max : BATCH, ms);
+    int n = sys.epoll_wait(of(p)->fd, (struct epoll_event *)(void *)theirs, max, ms);
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
     for (int i = 0; i < n; i++) {
-        if (e[i].data.ptr == p) { /* our own eventfd */
+        memcpy(&e, theirs + (size_t)i * sizeof e, sizeof e);
+        if (e.data.ptr == p) /* our own eventfd */
             (void)wake_take(&p->wake);
-            continue;
-        }
-        out[got++] = (struct poller_event){.data = e[i].data.ptr, .what = from_epoll(e[i].events)};
+        else if (e.data.ptr == &p->alarm)
+            alarm_take(&p->alarm);
+        else
+            out[got++] = (struct poller_event){.data = e.data.ptr, .what = from_epoll(e.events)};
     }
     return got;
+}
+
+static int epoll_fd(struct poller *p)
+{
+    return of(p)->fd;
+}
+
+static int epoll_alarm(struct poller *p, int64_t at)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data = {.ptr = &p->alarm}};
+    if (p->alarm.fd < 0) {
+        int r = alarm_open(&p->alarm);
+        if (r == 0 && sys.epoll_ctl(of(p)->fd, EPOLL_CTL_ADD, p->alarm.fd, &e) != 0)
+            r = errno;
+        if (r != 0) {
+            alarm_close(&p->alarm);
+            return r;
+        }
+    }
+    return alarm_set(&p->alarm, at);
 }
 
 static const struct poller_ops epoll_ops = {
@@ -83,6 +110,8 @@ static const struct poller_ops epoll_ops = {
     .arm = epoll_arm,
     .forget = epoll_forget,
     .wait = epoll_wait_events,
+    .fd = epoll_fd,
+    .alarm = epoll_alarm,
 };
 
 static int set_up(struct epoll *p)
@@ -104,6 +133,7 @@ int epoll_poller_new(struct poller **out)
         return ENOMEM;
     p->poller.ops = &epoll_ops;
     p->poller.wake.fd = -1;
+    alarm_init(&p->poller.alarm);
     p->fd = -1;
     int r = set_up(p);
     if (r != 0) {

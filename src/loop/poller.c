@@ -1,10 +1,17 @@
 /* poller.c: picks the backend. The rest passes through, so that callers see no backend's type. */
 #include "loop/poller.h"
 
+#include "base/log.h"
 #include "loop/poller_int.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const struct backend {
+    const char *name;
+    int (*make)(struct poller **out);
+} best_first[] = {{"uring", uring_poller_new}, {"epoll", epoll_poller_new}, {"poll", poll_poller_new}};
+enum { BACKENDS = sizeof best_first / sizeof best_first[0] };
 
 /* THRUM_BACKEND exists for tests and for finding faults, so a name that nobody knows is no reason to fail. */
 int poller_new(struct poller **out)
@@ -20,17 +27,32 @@ int poller_new(struct poller **out)
     return e;
 }
 
+static int make_named(struct poller **out, const char *name)
+{
+    for (int i = 0; i < BACKENDS; i++)
+        if (strcmp(name, best_first[i].name) == 0)
+            return best_first[i].make(out);
+    return EINVAL;
+}
+
+/* Whatever the reason is that one cannot be had, the next may; and if it is one that hits all, such as a full
+ * table of descriptors, the last one tells of it. */
+static int make_best(struct poller **out)
+{
+    int e = ENOSYS;
+    for (int i = 0; i < BACKENDS && *out == NULL; i++) {
+        e = best_first[i].make(out);
+        if (e != 0)
+            LOG(LOG_LOOP, LOG_DEBUG, 0, "no %s here (errno %d)", best_first[i].name, e);
+    }
+    return e;
+}
+
 int poller_new_loop(struct poller **out, const char *name)
 {
     *out = NULL;
     name = name != NULL ? name : getenv("THRUM_BACKEND");
-    if (name == NULL)
-        return poller_new(out);
-    if (strcmp(name, "poll") == 0)
-        return poll_poller_new(out);
-    if (strcmp(name, "epoll") == 0)
-        return epoll_poller_new(out);
-    return strcmp(name, "uring") == 0 ? ENOSYS : EINVAL;
+    return name == NULL || name[0] == '\0' ? make_best(out) : make_named(out, name);
 }
 
 void poller_free(struct poller *p)
@@ -64,6 +86,11 @@ int poller_wait(struct poller *p, struct poller_event *e, int max, int ms)
 void poller_wake(struct poller *p)
 {
     wake_up(&p->wake);
+}
+
+bool poller_reads(const struct poller *p)
+{
+    return p->ops->receive != NULL;
 }
 
 int poller_receive(struct poller *p, int fd, void *data)

@@ -15,14 +15,15 @@ struct poller;
 enum {
     POLLER_IN = 1,
     POLLER_OUT = 2,
-    POLLER_END = 4,   /* hang-up or error; always reported */
+    POLLER_END = 4,   /* hang-up or error; reported to all that are armed, which may ask for this alone */
     POLLER_STAY = 8,  /* of arm: not once, but at each wait for as long as it is so */
     POLLER_DATA = 16, /* event of poller_receive: n bytes at `bytes`; n 0 the end of the stream, n < 0 a
                        * negative errno; nothing more comes after these two */
     POLLER_ACCEPTED =
         32, /* event of poller_accept: n is a connected descriptor (non-blocking, close-on-exec), or a
              * negative errno; then accepting has stopped until poller_accept is called again */
-    POLLER_SENT = 64 /* event of poller_send: n bytes have gone, or a negative errno; `bytes` is the chunk */
+    POLLER_SENT = 64 /* event of poller_send: all n bytes have gone, or n is a negative errno and nobody knows
+                      * how many have; `bytes` is the chunk */
 };
 struct poller_event {
     void *data;
@@ -33,40 +34,49 @@ struct poller_event {
 
 /* For any thread's arming: THRUM_BACKEND=poll or epoll forces one. 0 or an errno. */
 int poller_new(struct poller **out);
-/* For one thread. `name` NULL: THRUM_BACKEND, or the best that the system has, in the order uring, epoll,
- * poll. EINVAL: no such name; ENOSYS: it was named, and is not to be had here. */
+/* For a loop. `name`: "uring", "epoll" or "poll"; NULL: what THRUM_BACKEND names, or the best that the system
+ * has, in the order of poller.c. EINVAL: no such name; ENOSYS: it was named, and is not to be had here. */
 int poller_new_loop(struct poller **out, const char *name);
+/* What was sent but not reported is the caller's again. In a child of fork: gives back what is the child's,
+ * and leaves the parent's poller as it is. */
 void poller_free(struct poller *p);
 const char *poller_name(const struct poller *p); /* "io_uring", "epoll", "poll" */
 /* One-shot: reported once, then silent until armed again; or with POLLER_STAY. First call for an fd adds it.
- * `what` without IN and OUT keeps it silent. 0 or an errno. */
+ * `what` without IN, OUT and END keeps it silent. 0 or an errno; io_uring finds an fd that it cannot watch
+ * later, and reports END. */
 int poller_arm(struct poller *p, int fd, unsigned what, void *data);
-/* Before the fd is closed, and before `data` is freed. An event that poller_wait has returned already may
- * still be seen; no other is, but for POLLER_SENT, with data NULL. */
+/* Before the fd is closed, and before `data` is freed: afterwards the system holds nothing of it on our
+ * behalf, and closing closes. An event that poller_wait has returned already may still be seen; no other is,
+ * but for POLLER_SENT, with data NULL. A send that has not left yet is tried once more, without waiting. */
 void poller_forget(struct poller *p, int fd);
-/* Waits until something is ready, poller_wake, or ms (-1: no limit). Number of events, 0 for time or a wake,
- * or a negative errno (EINTR counts as 0). */
+/* Waits until something is ready, poller_wake, poller_alarm, or ms (-1: no limit). Number of events, 0 for
+ * time, a wake or an alarm, or a negative errno (EINTR counts as 0). Any thread may call it, if one at a time
+ * does; that it is always the same is best. */
 int poller_wait(struct poller *p, struct poller_event *e, int max, int ms);
 void poller_wake(struct poller *p); /* any thread, any signal handler; coalesced */
 
-/* ---- what only some backends do: ENOSYS from the others, whose user then arms and does it himself ---------
+/* ---- what only some backends do: ENOSYS from the others, whose user then arms and does it himself --------
  */
+bool poller_reads(const struct poller *p); /* this one does */
 /* Reads a stream socket as bytes come, until poller_receive_stop or the end. It may be armed for OUT beside.
- */
+ * Again: data is changed. ENOMEM; ENOSYS: the system is too old for it. */
 int poller_receive(struct poller *p, int fd, void *data);
 /* What has been read but not reported is reported still. */
 void poller_receive_stop(struct poller *p, int fd);
+/* A connection that was reset before it was accepted, and the like, is not reported. */
 int poller_accept(struct poller *p, int fd, void *data);
-/* Sends n bytes of a chunk, which is the poller's until POLLER_SENT; one at a time for an fd. Sends of one
- * turn leave at the next poller_wait, or poller_flush, together. ENOBUFS: no room now. */
+/* Sends n bytes of a chunk, which is the poller's until POLLER_SENT; one at a time for an fd (EBUSY). Sends
+ * of one turn leave at the next poller_wait, or poller_flush, together. ENOBUFS: no room now. */
 int poller_send(struct poller *p, int fd, void *data, uint8_t *chunk, size_t n);
+/* Does now what the next wait would do first; for one who does not wait soon, or lets another loop wait. */
 void poller_flush(struct poller *p);
 
-/* ---- for a foreign loop -----------------------------------------------------------------------------------
+/* ---- for a foreign loop ----------------------------------------------------------------------------------
  */
-/* Readable when poller_wait(p, .., 0) has something; -1: none. */
+/* Readable when poller_wait(p, .., 0) has something, if poller_flush was the last that was done; -1: none. */
 int poller_fd(struct poller *p);
-/* Makes that descriptor readable at a time of clock_now's; CLOCK_NEVER: not. 0 or an errno. */
+/* Makes that descriptor readable at a time of clock_now's, once; CLOCK_NEVER: not. 0 or an errno; ENOSYS:
+ * there is no such descriptor. */
 int poller_alarm(struct poller *p, int64_t at);
 
 #endif

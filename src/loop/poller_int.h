@@ -2,6 +2,7 @@
 #ifndef LOOP_POLLER_INT_H
 #define LOOP_POLLER_INT_H
 
+#include "loop/alarm_int.h"
 #include "loop/poller.h"
 #include "loop/wake_int.h"
 
@@ -22,10 +23,12 @@ struct poller_ops {
 };
 struct poller {
     const struct poller_ops *ops;
-    struct wake wake; /* open from creation to poller_free */
+    struct wake wake;   /* open from creation to poller_free */
+    struct alarm alarm; /* made at first use */
 };
 
 int epoll_poller_new(struct poller **out); /* 0 or an errno */
 int poll_poller_new(struct poller **out);
+int uring_poller_new(struct poller **out); /* ENOSYS: the build, or the system, has none */
 
 #endif

@@ -42,12 +42,19 @@ enum call {
     CALL_epoll_ctl,
     CALL_epoll_wait,
     CALL_eventfd,
+    CALL_timerfd_create,
+    CALL_timerfd_settime,
     CALL_read,
     CALL_write,
     CALL_get_flags,
     CALL_set_flags,
     CALL_set_cloexec,
     CALL_getrandom,
+#ifdef THRUM_URING
+    CALL_uring_init,
+    CALL_uring_register,
+    CALL_uring_enter,
+#endif
     CALL_thread_create,
     CALLS,
     MEMORY = CALLS, /* not a call, but counted like one */
@@ -80,6 +87,8 @@ static const struct {
     [CALL_epoll_ctl] = {"epoll_ctl", {ENOMEM, ENOSPC}},
     [CALL_epoll_wait] = {"epoll_wait", {EINTR}},
     [CALL_eventfd] = {"eventfd", {EMFILE, ENFILE, ENOMEM}},
+    [CALL_timerfd_create] = {"timerfd_create", {EMFILE, ENFILE, ENOMEM}},
+    [CALL_timerfd_settime] = {"timerfd_settime", {ENOMEM}},
     [CALL_read] = {"read", {EINTR, EAGAIN}},
     [CALL_write] = {"write",
                     {EINTR}}, /* of eventfds: their EAGAIN would mean that they are readable already */
@@ -87,6 +96,11 @@ static const struct {
     [CALL_set_flags] = {"set_flags", {EPERM}},
     [CALL_set_cloexec] = {"set_cloexec", {EBADF}},
     [CALL_getrandom] = {"getrandom", {EINTR, ENOSYS, SHORT}},
+#ifdef THRUM_URING
+    [CALL_uring_init] = {"uring_init", {ENOSYS, EPERM, EINVAL, ENOMEM, EMFILE}},
+    [CALL_uring_register] = {"uring_register", {EINVAL, ENOMEM}},
+    [CALL_uring_enter] = {"uring_enter", {EINTR, EAGAIN, EBUSY, ENOMEM, SHORT}},
+#endif
     [CALL_thread_create] = {"thread_create", {EAGAIN}},
     [MEMORY] = {"allocation", {ENOMEM}},
 };
@@ -155,6 +169,9 @@ SHIM(int, epoll_create1, (int flags), (flags))
 SHIM(int, epoll_ctl, (int set, int op, int fd, struct epoll_event *e), (set, op, fd, e))
 SHIM(int, epoll_wait, (int set, struct epoll_event *e, int n, int ms), (set, e, n, ms))
 SHIM(int, eventfd, (unsigned value, int flags), (value, flags))
+SHIM(int, timerfd_create, (int clock, int flags), (clock, flags))
+SHIM(int, timerfd_settime, (int fd, int flags, const struct itimerspec *t, struct itimerspec *old),
+     (fd, flags, t, old))
 SHIM(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n))
 SHIM(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
 SHIM(int, get_flags, (int fd), (fd))
@@ -238,6 +255,30 @@ static int shim_close(int fd)
     return struck(CALL_close) ? -1 : r;
 }
 
+#ifdef THRUM_URING
+static int shim_uring_init(unsigned entries, struct io_uring *ring, struct io_uring_params *p)
+{
+    int kind = strike(CALL_uring_init);
+    return kind > 0 ? -kind : under.uring_init(entries, ring, p);
+}
+
+static int shim_uring_register(unsigned fd, unsigned what, const void *arg, unsigned n)
+{
+    int kind = strike(CALL_uring_register);
+    return kind > 0 ? -kind : under.uring_register(fd, what, arg, n);
+}
+
+/* Short: it takes one entry fewer, and then does not wait, as the kernel does. */
+static int shim_uring_enter(unsigned fd, unsigned submit, unsigned wait, unsigned flags, sigset_t *arg,
+                            size_t n)
+{
+    int kind = strike(CALL_uring_enter);
+    if (kind == SHORT && submit > 0)
+        return under.uring_enter(fd, submit - 1, 0, flags, arg, n);
+    return kind > 0 ? -kind : under.uring_enter(fd, submit, wait, flags, arg, n);
+}
+#endif
+
 static int shim_thread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg)
 {
     int kind = strike(CALL_thread_create);
@@ -266,12 +307,19 @@ static const struct sys shims = {
     .epoll_ctl = shim_epoll_ctl,
     .epoll_wait = shim_epoll_wait,
     .eventfd = shim_eventfd,
+    .timerfd_create = shim_timerfd_create,
+    .timerfd_settime = shim_timerfd_settime,
     .read = shim_read,
     .write = shim_write,
     .get_flags = shim_get_flags,
     .set_flags = shim_set_flags,
     .set_cloexec = shim_set_cloexec,
     .getrandom = shim_getrandom,
+#ifdef THRUM_URING
+    .uring_init = shim_uring_init,
+    .uring_register = shim_uring_register,
+    .uring_enter = shim_uring_enter,
+#endif
     .thread_create = shim_thread_create,
 };
 

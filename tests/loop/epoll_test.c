@@ -1,3 +1,9 @@
 /* Twin of src/loop/epoll.c. */
 #define BACKEND "epoll"
 #include "poller_checks.h"
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {COMMON_CHECKS};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,77 +1,8 @@
-/* poller_checks.h: what every backend must do; epoll_test.c and poll_test.c run the same checks. The
- * including file says which: #define BACKEND "epoll". */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* poller_checks.h: what every backend must do; epoll_test.c, poll_test.c and uring_test.c run the same
+ * checks. The including file says which: #define BACKEND "epoll"; its main runs COMMON_CHECKS. */
+#include "poller_lib.h"
 
-#include "base/clock.h"
-#include "base/sys.h"
-#include "lib/fault.h"
-#include "lib/peer.h"
-#include "loop/poller.h"
-#include <cmocka.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-enum { LONG_MS = 20000, MANY = 300 };
-
-static struct poller *p;
-static struct poller_event e[8];
-static int a[2]; /* a socket pair: [0] is watched */
-static long blocks;
-static int descriptors;
-static int one, two; /* their addresses are data */
-
-static int set_up(void **state)
-{
-    (void)state;
-    fault_count_memory();
-    blocks = fault_live_blocks();
-    descriptors = fault_open_descriptors();
-    assert_int_equal(setenv("THRUM_BACKEND", BACKEND, 1), 0);
-    assert_int_equal(poller_new(&p), 0);
-    assert_string_equal(poller_name(p), BACKEND);
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, a);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    sys = sys_real;
-    close(a[0]);
-    if (a[1] >= 0)
-        close(a[1]);
-    poller_free(p);
-    assert_int_equal(fault_live_blocks(), blocks);
-    assert_int_equal(fault_open_descriptors(), descriptors);
-    return 0;
-}
-
-static void put(void)
-{
-    assert_int_equal(write(a[1], "x", 1), 1);
-}
-
-static void nothing(void)
-{
-    assert_int_equal(poller_wait(p, e, 8, 0), 0);
-}
-
-static void event(const void *data, unsigned what)
-{
-    memset(e, 0, sizeof e);
-    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 1);
-    assert_ptr_equal(e[0].data, data);
-    assert_int_equal(e[0].what, what);
-}
+enum { MANY = 300 };
 
 static void reported_once_until_armed_again(void **state)
 {
@@ -85,6 +16,42 @@ static void reported_once_until_armed_again(void **state)
     nothing(); /* nor for a new one */
     assert_int_equal(poller_arm(p, a[0], POLLER_IN, &two), 0);
     event(&two, POLLER_IN);
+    nothing();
+}
+
+static void reported_for_as_long_as_it_is_so(void **state)
+{
+    char c;
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN | POLLER_STAY, &one), 0);
+    nothing();
+    put();
+    event(&one, POLLER_IN);
+    event(&one, POLLER_IN);
+    assert_int_equal(read(a[0], &c, 1), 1);
+    nothing();
+    put();
+    event(&one, POLLER_IN);
+    /* The last to arm says for how long, and for what. */
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN | POLLER_OUT | POLLER_STAY, &two), 0);
+    event(&two, POLLER_IN | POLLER_OUT);
+    assert_int_equal(poller_arm(p, a[0], POLLER_OUT | POLLER_STAY, &two), 0);
+    event(&two, POLLER_OUT);
+    event(&two, POLLER_OUT);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &two), 0);
+    event(&two, POLLER_IN);
+    nothing();
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN | POLLER_STAY, &one), 0);
+    event(&one, POLLER_IN);
+    assert_int_equal(poller_arm(p, a[0], POLLER_STAY, &one), 0); /* with nothing: silent */
+    nothing();
+    assert_int_equal(poller_arm(p, a[0], POLLER_END | POLLER_STAY, &two), 0);
+    nothing();
+    close(a[1]);
+    a[1] = -1;
+    event(&two, POLLER_END);
+    event(&two, POLLER_END);
+    poller_forget(p, a[0]);
     nothing();
 }
 
@@ -164,41 +131,6 @@ static void errors_of_arming(void **state)
     (void)state;
     assert_int_equal(poller_arm(p, -1, POLLER_IN, NULL), EBADF);
     assert_int_equal(poller_wait(p, e, 0, 0), -EINVAL);
-}
-
-static sem_t inside;
-static int announced_poll(struct pollfd *q, nfds_t n, int ms)
-{
-    sem_post(&inside);
-    return sys_real.poll(q, n, ms);
-}
-static int announced_epoll(int fd, struct epoll_event *q, int n, int ms)
-{
-    sem_post(&inside);
-    return sys_real.epoll_wait(fd, q, n, ms);
-}
-
-static void *wait_for_event(void *arg)
-{
-    return (void *)(intptr_t)poller_wait(p, arg, 8, LONG_MS);
-}
-
-/* Runs fn on this thread when another is inside poller_wait; what that answers. */
-static int during_a_wait(void (*fn)(void))
-{
-    pthread_t t;
-    void *n;
-    sem_init(&inside, 0, 0);
-    sys.poll = announced_poll;
-    sys.epoll_wait = announced_epoll;
-    memset(e, 0, sizeof e);
-    assert_int_equal(pthread_create(&t, NULL, wait_for_event, e), 0);
-    while (sem_wait(&inside) != 0)
-        continue;
-    fn();
-    pthread_join(t, &n);
-    sys = sys_real;
-    return (int)(intptr_t)n;
 }
 
 static void arm_it(void)
@@ -338,6 +270,19 @@ static int epoll_eintr(int fd, struct epoll_event *q, int n, int ms)
     return -1;
 }
 
+#ifdef THRUM_URING
+static int uring_eintr(unsigned fd, unsigned submit, unsigned n, unsigned flags, sigset_t *arg, size_t sz)
+{
+    (void)fd;
+    (void)submit;
+    (void)n;
+    (void)flags;
+    (void)arg;
+    (void)sz;
+    return -EINTR;
+}
+#endif
+
 static void a_signal_ends_the_wait_quietly(void **state)
 {
     (void)state;
@@ -345,9 +290,55 @@ static void a_signal_ends_the_wait_quietly(void **state)
     assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
     sys.poll = poll_eintr;
     sys.epoll_wait = epoll_eintr;
+#ifdef THRUM_URING
+    sys.uring_enter = uring_eintr;
+#endif
     assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0);
     sys = sys_real;
     event(&one, POLLER_IN); /* nothing was lost by it */
+}
+
+static void quietly(int sig)
+{
+    (void)sig;
+}
+
+static pthread_t waiter;
+static void signal_it(void)
+{
+    /* It may not sleep yet: a signal before that is no reason to come back. */
+    struct timespec t = {.tv_nsec = 1000000};
+    for (int i = 0; i < 50; i++, nanosleep(&t, NULL))
+        pthread_kill(waiter, SIGUSR1);
+}
+
+static void *note_and_wait(void *arg)
+{
+    waiter = pthread_self();
+    return wait_for_event(arg);
+}
+
+static void a_real_signal_does_too(void **state)
+{
+    struct sigaction act = {.sa_handler = quietly}, old; /* SA_RESTART makes no difference to a wait */
+    void *n;
+    pthread_t t;
+    (void)state;
+    assert_int_equal(sigaction(SIGUSR1, &act, &old), 0);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    sem_init(&inside, 0, 0);
+    sys.poll = announced_poll;
+    sys.epoll_wait = announced_epoll;
+#ifdef THRUM_URING
+    sys.uring_enter = announced_uring;
+#endif
+    assert_int_equal(pthread_create(&t, NULL, note_and_wait, e), 0);
+    while (sem_wait(&inside) != 0)
+        continue;
+    signal_it();
+    pthread_join(t, &n);
+    assert_null(n);
+    sigaction(SIGUSR1, &old, NULL);
 }
 
 static void the_time_is_kept(void **state)
@@ -383,6 +374,149 @@ static void many_at_once(void **state)
         close(fds[i][0]);
         close(fds[i][1]);
     }
+}
+
+/* More stay ready than fit: each has its turn. */
+static void many_that_stay(void **state)
+{
+    int fds[2], copies[MANY], seen[MANY] = {0}, left = MANY;
+    (void)state;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    for (int i = 0; i < MANY; i++) {
+        copies[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+        assert_int_equal(poller_arm(p, copies[i], POLLER_IN | POLLER_STAY, &seen[i]), 0);
+    }
+    for (int waits = 0; left > 0; waits++) {
+        assert_true(waits < 4 * MANY / 8);
+        int n = poller_wait(p, e, 8, LONG_MS);
+        assert_in_range(n, 1, 8);
+        for (int i = 0; i < n; i++)
+            left -= ++*(int *)e[i].data == 1;
+    }
+    for (int i = 0; i < MANY; i++) {
+        poller_forget(p, copies[i]);
+        close(copies[i]);
+    }
+    nothing();
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* One call gives as many as the caller has room for. */
+static void a_large_batch(void **state)
+{
+    static struct poller_event many[MANY + 1];
+    int fds[2], copies[MANY], seen[MANY] = {0};
+    (void)state;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    for (int i = 0; i < MANY; i++) {
+        copies[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+        assert_int_equal(poller_arm(p, copies[i], POLLER_IN, &seen[i]), 0);
+    }
+    poller_wake(p); /* takes a place of the kernel's, none of the caller's */
+    int got = 0;
+    for (int n = 1; n > 0; got += n) {
+        n = poller_wait(p, many + got, MANY + 1 - got, got < MANY ? LONG_MS : 0);
+        assert_true(n >= 0);
+    }
+    assert_int_equal(got, MANY);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(many[i].what, POLLER_IN);
+        ++*(int *)many[i].data;
+    }
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(seen[i], 1);
+        poller_forget(p, copies[i]);
+        close(copies[i]);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* ---- for a foreign loop ---- */
+static void a_descriptor_to_wait_for(void **state)
+{
+    int fd = poller_fd(p);
+    (void)state;
+    if (fd < 0)
+        skip();
+    nothing();
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN | POLLER_STAY, &one), 0);
+    poller_flush(p);
+    assert_false(readable(fd, 0));
+    put();
+    assert_true(readable(fd, LONG_MS));
+    assert_int_equal(poller_wait(p, e, 8, 0), 1);
+    poller_flush(p);
+    assert_true(readable(fd, LONG_MS)); /* it stays */
+    assert_int_equal(poller_arm(p, a[0], 0, &one), 0);
+    nothing();
+    poller_flush(p);
+    assert_false(readable(fd, 0));
+    poller_wake(p);
+    assert_true(readable(fd, LONG_MS));
+    nothing();
+    poller_flush(p);
+    assert_false(readable(fd, 0));
+}
+
+static int settimes;
+static int counted_settime(int fd, int flags, const struct itimerspec *t, struct itimerspec *old)
+{
+    settimes++;
+    return sys_real.timerfd_settime(fd, flags, t, old);
+}
+
+static void an_alarm(void **state)
+{
+    int fd = poller_fd(p);
+    const int64_t far = clock_now() + LONG_MS * CLOCK_MS;
+    (void)state;
+    if (fd < 0) {
+        assert_int_equal(poller_alarm(p, far), ENOSYS);
+        skip();
+    }
+    sys.timerfd_settime = counted_settime;
+    settimes = 0;
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(poller_alarm(p, far), 0);
+    assert_int_equal(settimes, 1);
+    nothing();
+    poller_flush(p);
+    assert_false(readable(fd, 0));
+    assert_int_equal(poller_alarm(p, clock_now() + 20 * CLOCK_MS), 0);
+    assert_true(readable(fd, LONG_MS));
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0);
+    poller_flush(p);
+    assert_false(readable(fd, 0));            /* once */
+    assert_int_equal(poller_alarm(p, -5), 0); /* gone by */
+    assert_true(readable(fd, LONG_MS));
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0);
+    assert_int_equal(poller_alarm(p, clock_now()), 0);
+    assert_true(readable(fd, LONG_MS));
+    assert_int_equal(poller_alarm(p, CLOCK_NEVER), 0);
+    nothing();
+    poller_flush(p);
+    assert_false(readable(fd, 0));
+    assert_int_equal(poller_alarm(p, clock_now() + 20 * CLOCK_MS), 0);
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 0); /* it ends a wait, too */
+}
+
+/* What none but io_uring does. */
+static void reading_is_the_users(void **state)
+{
+    uint8_t b[1] = {0};
+    (void)state;
+    if (poller_reads(p))
+        skip();
+    assert_int_equal(poller_receive(p, a[0], &one), ENOSYS);
+    poller_receive_stop(p, a[0]);
+    assert_int_equal(poller_accept(p, a[0], &one), ENOSYS);
+    assert_int_equal(poller_send(p, a[0], &one, b, 1), ENOSYS);
+    poller_flush(p);
+    nothing();
 }
 
 /* Threads arm at the same time, first calls for their descriptors and for a shared one; nothing gets lost. */
@@ -433,17 +567,24 @@ static void poll_once(struct fault_report *r, void *arg)
     struct poller *q = NULL;
     struct poller_event ev[2];
     (void)arg;
-    int k = poller_new(&q);
+    int k = poller_new_loop(&q, BACKEND);
     fault_check(r, k >= 0 && (k == 0) == (q != NULL), "result and poller do not agree");
     fault_check(r, k == 0 || !r->harmless, "no poller");
     if (q == NULL)
         return;
-    k = poller_arm(q, a[0], POLLER_OUT, &one);
-    int n = k == 0 ? poller_wait(q, ev, 2, 1000) : 0;
-    fault_check(r, (k == 0 && n == 1 && ev[0].data == &one) || !r->harmless, "no event");
+    k = poller_arm(q, a[0], POLLER_OUT | POLLER_STAY, &one);
+    for (int i = 0; i < 2; i++) {
+        int n = k == 0 ? poller_wait(q, ev, 2, 1000) : 0;
+        fault_check(r, (k == 0 && n == 1 && ev[0].data == &one) || !r->harmless, "no event");
+    }
+    poller_forget(q, a[0]);
     poller_wake(q);
     poller_wait(q, ev, 2, 0);
-    poller_forget(q, a[0]);
+    k = poller_fd(q) < 0 ? 0 : poller_alarm(q, clock_now() + CLOCK_MS);
+    if (k == 0)
+        poller_wait(q, ev, 2, 100);
+    fault_check(r, k == 0 || !r->harmless, "no alarm");
+    poller_flush(q);
     poller_free(q);
 }
 
@@ -453,29 +594,13 @@ static void every_failure(void **state)
     assert_true(fault_run("poller " BACKEND, poll_once, NULL, NULL) > 0);
 }
 
-#define CHECK(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        CHECK(reported_once_until_armed_again),
-        CHECK(only_what_was_asked_for),
-        CHECK(armed_with_nothing_is_silent),
-        CHECK(the_end_is_always_told),
-        CHECK(forgotten_is_gone),
-        CHECK(a_number_may_be_another_file),
-        CHECK(errors_of_arming),
-        CHECK(armed_from_another_thread_during_the_wait),
-        CHECK(forgotten_during_the_wait),
-        CHECK(silenced_during_the_wait),
-        CHECK(armed_anew_between_readiness_and_report),
-        CHECK(woken),
-        CHECK(woken_from_a_signal_handler),
-        CHECK(a_signal_ends_the_wait_quietly),
-        CHECK(the_time_is_kept),
-        CHECK(many_at_once),
-        CHECK(armed_by_many_threads),
-        CHECK(every_failure),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#define COMMON_CHECKS                                                                                        \
+    CHECK(reported_once_until_armed_again), CHECK(reported_for_as_long_as_it_is_so),                         \
+        CHECK(only_what_was_asked_for), CHECK(armed_with_nothing_is_silent), CHECK(the_end_is_always_told),  \
+        CHECK(forgotten_is_gone), CHECK(a_number_may_be_another_file), CHECK(errors_of_arming),              \
+        CHECK(armed_from_another_thread_during_the_wait), CHECK(forgotten_during_the_wait),                  \
+        CHECK(silenced_during_the_wait), CHECK(armed_anew_between_readiness_and_report), CHECK(woken),       \
+        CHECK(woken_from_a_signal_handler), CHECK(a_signal_ends_the_wait_quietly),                           \
+        CHECK(a_real_signal_does_too), CHECK(the_time_is_kept), CHECK(many_at_once), CHECK(many_that_stay),  \
+        CHECK(a_large_batch), CHECK(a_descriptor_to_wait_for), CHECK(an_alarm), CHECK(reading_is_the_users), \
+        CHECK(armed_by_many_threads), CHECK(every_failure)

@@ -1,0 +1,239 @@
+/* uring_ask.c: from what is wanted to requests; the top of uring.c has the idea. */
+#ifdef THRUM_URING
+#    include "base/mem.h"
+#    include "base/sys.h"
+#    include "loop/uring_int.h"
+#    include <errno.h>
+#    include <poll.h>
+#    include <string.h>
+
+uint64_t ring_tag(enum op op, uint32_t serial, uint32_t index)
+{
+    return (uint64_t)op << 61 | (uint64_t)serial << 32 | index;
+}
+
+uint32_t ring_after(uint32_t serial)
+{
+    return serial == SERIAL_MAX ? 0 : serial + 1;
+}
+
+void ring_list(struct uring *u, int fd)
+{
+    struct entry *e = &u->set[fd];
+    if (e->state & LISTED)
+        return;
+    e->state |= LISTED;
+    e->next = NONE;
+    if (u->todo.first == NONE)
+        u->todo.first = fd;
+    else
+        u->set[u->todo.last].next = fd;
+    u->todo.last = fd;
+}
+
+static void unlist_first(struct uring *u)
+{
+    struct entry *e = &u->set[u->todo.first];
+    e->state &= (uint8_t)~LISTED;
+    u->todo.first = e->next;
+}
+
+void ring_put(struct uring *u, struct chain *to, int32_t place)
+{
+    u->sends[place].next = NONE;
+    if (to->first == NONE)
+        to->first = place;
+    else
+        u->sends[to->last].next = place;
+    to->last = place;
+}
+
+int32_t ring_take(struct uring *u, struct chain *from)
+{
+    int32_t place = from->first;
+    from->first = u->sends[place].next;
+    return place;
+}
+
+bool ring_cover(struct uring *u, int fd)
+{
+    if ((size_t)fd < u->n)
+        return true;
+    size_t n = (size_t)fd < 2 * u->n ? 2 * u->n : (size_t)fd + 16;
+    struct entry *set = mem_resize(u->set, n * sizeof *set);
+    if (set == NULL)
+        return false;
+    memset(set + u->n, 0, (n - u->n) * sizeof *set);
+    u->set = set;
+    u->n = n;
+    return true;
+}
+
+/* ---- into the kernel
+ * ------------------------------------------------------------------------------------------ */
+
+unsigned ring_unsubmitted(struct uring *u)
+{
+    io_uring_smp_store_release(u->ring.sq.ktail, u->ring.sq.sqe_tail);
+    return u->ring.sq.sqe_tail - io_uring_smp_load_acquire(u->ring.sq.khead);
+}
+
+int ring_enter(const struct uring *u, unsigned submit, unsigned wait, const struct __kernel_timespec *t)
+{
+    struct io_uring_getevents_arg arg = {.ts = (uintptr_t)t};
+    return sys.uring_enter((unsigned)u->ring.ring_fd, submit, wait, u->enter_flags, (sigset_t *)(void *)&arg,
+                           sizeof arg);
+}
+
+void ring_submit(struct uring *u)
+{
+    int r;
+    do
+        r = ring_enter(u, ring_unsubmitted(u), 0, NULL);
+    while (r == -EINTR);
+}
+
+/* A free entry; NULL: the ring is full, and the kernel takes nothing now. */
+static struct io_uring_sqe *ring_entry(struct uring *u)
+{
+    struct io_uring_sqe *q = io_uring_get_sqe(&u->ring);
+    if (q == NULL) {
+        ring_submit(u);
+        q = io_uring_get_sqe(&u->ring);
+    }
+    return q;
+}
+
+bool ring_cancel(struct uring *u, uint64_t whom, uint64_t as)
+{
+    struct io_uring_sqe *q = ring_entry(u);
+    if (q == NULL)
+        return false;
+    io_uring_prep_cancel64(q, whom, 0);
+    q->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    q->user_data = as;
+    return true;
+}
+
+void ring_void(struct uring *u, int fd)
+{
+    const unsigned n = ring_unsubmitted(u);
+    for (unsigned i = u->ring.sq.sqe_tail - n; i != u->ring.sq.sqe_tail; i++) {
+        struct io_uring_sqe *q = &u->ring.sq.sqes[i & u->ring.sq.ring_mask];
+        const uint64_t as = q->user_data;
+        if (q->fd != fd || q->opcode == IORING_OP_ASYNC_CANCEL)
+            continue;
+        io_uring_prep_nop(q);
+        q->user_data = as >> 61 == OP_SEND ? as : ring_tag(OP_NOTHING, 0, 0); /* a chunk is to come back */
+    }
+}
+
+static void ask_poll(struct io_uring_sqe *q, int fd, unsigned what, uint64_t as)
+{
+    io_uring_prep_poll_add(q, fd, ((what & POLLER_IN) ? POLLIN : 0u) | ((what & POLLER_OUT) ? POLLOUT : 0u));
+    q->user_data = as;
+}
+
+/* ---- from wants to requests
+ * ----------------------------------------------------------------------------------- */
+
+bool ring_settle_own(struct uring *u)
+{
+    const int fds[OWNS] = {[OWN_WAKE] = u->poller.wake.fd, [OWN_ALARM] = u->poller.alarm.fd};
+    for (uint32_t i = 0; i < OWNS; i++) {
+        if (u->own[i] || fds[i] < 0)
+            continue;
+        struct io_uring_sqe *q = ring_entry(u);
+        if (q == NULL)
+            return false;
+        ask_poll(q, fds[i], POLLER_IN, ring_tag(OP_OWN, 0, i));
+        u->own[i] = true;
+    }
+    return true;
+}
+
+static bool settle_send(struct uring *u, int32_t place)
+{
+    struct send *s = &u->sends[place];
+    if (s->state == OVER) { /* forgotten before it could go */
+        ring_put(u, &u->over, ring_take(u, &u->queue));
+        return true;
+    }
+    struct io_uring_sqe *q = ring_entry(u);
+    if (q == NULL)
+        return false;
+    /* WAITALL: the kernel comes back only when all of it has gone. */
+    io_uring_prep_send(q, s->fd, s->chunk + s->done, s->n - s->done, MSG_WAITALL | MSG_NOSIGNAL);
+    q->user_data = ring_tag(OP_SEND, s->serial, (uint32_t)place);
+    s->state = FLYING;
+    (void)ring_take(u, &u->queue);
+    return true;
+}
+
+/* A request for something else is first to be dropped; the answer to that brings the descriptor back here. */
+static bool settle_poll(struct uring *u, int fd, struct entry *e)
+{
+    const uint8_t what = e->wants & READY;
+    const uint64_t me = ring_tag(OP_POLL, e->generation, (uint32_t)fd);
+    if (e->polls == what || (e->state & STOPS_POLL))
+        return true;
+    if (e->polls != 0) {
+        if (!ring_cancel(u, me, ring_tag(OP_CANCEL_POLL, e->generation, (uint32_t)fd)))
+            return false;
+        e->state |= STOPS_POLL;
+        return true;
+    }
+    struct io_uring_sqe *q = ring_entry(u);
+    if (q == NULL)
+        return false;
+    ask_poll(q, fd, what, me);
+    e->polls = what;
+    return true;
+}
+
+uint64_t ring_read_tag(const struct entry *e, int fd)
+{
+    return ring_tag((e->state & IS_LISTENER) ? OP_ACCEPT : OP_READ, e->generation, (uint32_t)fd);
+}
+
+static bool settle_read(struct uring *u, int fd, struct entry *e)
+{
+    const uint64_t me = ring_read_tag(e, fd);
+    if ((e->state & (WANTS_READ | READS | STOPS_READ)) == READS) {
+        if (!ring_cancel(u, me, ring_tag(OP_CANCEL_READ, e->generation, (uint32_t)fd)))
+            return false;
+        e->state |= STOPS_READ;
+    }
+    if ((e->state & (WANTS_READ | READS)) != WANTS_READ)
+        return true;
+    struct io_uring_sqe *q = ring_entry(u);
+    if (q == NULL)
+        return false;
+    if (e->state & IS_LISTENER) {
+        io_uring_prep_multishot_accept(q, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } else {
+        io_uring_prep_recv_multishot(q, fd, NULL, 0, 0);
+        q->flags |= IOSQE_BUFFER_SELECT;
+        q->buf_group = 0;
+    }
+    q->user_data = me;
+    e->state |= READS;
+    return true;
+}
+
+void ring_settle(struct uring *u)
+{
+    if (!ring_settle_own(u))
+        return;
+    while (u->queue.first != NONE)
+        if (!settle_send(u, u->queue.first))
+            return;
+    while (u->todo.first != NONE) {
+        const int fd = u->todo.first;
+        struct entry *e = &u->set[fd];
+        if (!settle_poll(u, fd, e) || !settle_read(u, fd, e))
+            return;
+        unlist_first(u);
+    }
+}
+#endif
