@@ -202,6 +202,8 @@ static thrum_status idle(struct thrum_loop *l, int64_t until)
 {
     enum { STEP_MS = 5 };
     do {
+        gate_out(l); /* for as long as the peers are being told */
+        gate_in(l);
         nanosleep(&(struct timespec){.tv_nsec = STEP_MS * CLOCK_MS}, NULL);
         l->now = clock_now();
     } while (l->now < until && !atomic_load(&l->stop) && post_is_empty(l));
