@@ -58,8 +58,21 @@ static void silence(struct thrum_loop *l)
     }
 }
 
+/* Where the poller reads by itself: it would take away what lingering waits for. */
+static void read_by_hand(struct thrum_loop *l)
+{
+    for (uint32_t i = 0; i < l->nslots; i++) {
+        const struct lconn *c = loop_conn(l, i);
+        if (c && !c->stream && (c->armed & POLLER_IN))
+            poller_receive_stop(l->poller, c->fd);
+    }
+    poller_flush(l->poller);
+}
+
 static void goodbyes(struct thrum_loop *l, int64_t writes)
 {
+    if (l->reads_itself && registry_is_to_linger())
+        read_by_hand(l);
     l->now = clock_now();
     l->told = true;
     for (uint32_t i = 0; i < l->nslots && clock_now() <= writes; i++) {
