@@ -239,6 +239,7 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
         close_given(o);
         return error_set(err, st, "%s", thrum_status_text(st));
     }
+    int cancel = cancel_off();
     gate_in(l);
     st = make_listener(&s, 1, false, err);
     if (st == THRUM_OK)
@@ -257,6 +258,7 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
     }
     loop_after_call(l);
     gate_out(l);
+    cancel_back(cancel);
     return st;
 }
 
