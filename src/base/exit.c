@@ -6,7 +6,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-_Atomic bool exit_begun;
+_Atomic bool exit_begun, exit_over;
+static _Thread_local bool is_here;
+
+bool exit_is_here(void)
+{
+    return is_here;
+}
 
 static struct {
     bool at_exit, at_quick_exit;
@@ -16,8 +22,12 @@ static struct {
 static void on_exit_begun(void)
 {
     void (*fn)(void) = atomic_load(&watch.fn);
-    if (!atomic_exchange(&exit_begun, true) && fn)
+    if (atomic_exchange(&exit_begun, true))
+        return;
+    is_here = true;
+    if (fn)
         fn();
+    atomic_store(&exit_over, true);
 }
 
 /* It fails where the code is part of the program itself, which is never unloaded: nothing is lost then. */

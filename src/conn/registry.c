@@ -68,6 +68,11 @@ thrum_status registry_set_exit(thrum_exit_policy p, int64_t linger)
     return THRUM_OK;
 }
 
+bool registry_is_to_linger(void)
+{
+    return atomic_load(&exit_policy) == THRUM_LINGER;
+}
+
 static bool says_goodbye(struct thrum_conn *c, int64_t lock_until)
 {
     if (!lock_try_until(&c->lock, lock_until))
@@ -149,7 +154,7 @@ static void goodbyes_and_linger(void)
         if (f && f->goodbye)
             f->goodbye(clock_after(now, EXIT_TRIES_MS), clock_after(now, EXIT_WRITES_MS));
     }
-    if (atomic_load(&exit_policy) == THRUM_LINGER)
+    if (registry_is_to_linger())
         linger(clock_after(now, atomic_load(&exit_linger)));
     lock_give(&lock);
 }

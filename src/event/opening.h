@@ -5,8 +5,8 @@
 #include "event/event.h"
 
 void opening_event(void *job, const struct poller_event *e);
-void opening_forget(struct lconn *c);       /* it ends before its socket is connected */
-void opening_forked(void);                  /* in a child of fork */
+void opening_forget(struct lconn *c); /* it ends before its socket is connected */
+void opening_forked(void);            /* in a child of fork */
 void opening_free_inherited(struct thrum_loop *l);
 void opening_end_all(struct thrum_loop *l); /* the loop ends */
 
