@@ -45,6 +45,9 @@ static int dial(size_t number, unsigned port)
         plain_die("socket");
     /* The port is chosen by connect, not yet by bind, which knows no peer. */
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    /* It ends by a reset: nothing of it is to stay in TIME_WAIT. */
+    const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     if (bind(fd, (const struct sockaddr *)&from, sizeof from) != 0 ||
         connect(fd, (const struct sockaddr *)&to, sizeof to) != 0)
         plain_die("connect");

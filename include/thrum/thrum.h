@@ -247,9 +247,9 @@ typedef struct thrum_log_record {
     int64_t ns;              /* CLOCK_MONOTONIC */
 } thrum_log_record;
 /* [any] Sends log lines to fn (any thread may run it; it must not call thrum). filter: a level, then
- * area=level: "warning,frame=trace"; areas: frame, http, net, conn, warden, server, loop. NULL fn: no log (the
- * default). E_ARGUMENT: the filter does not parse, the old one stays; E_FULL: 64 different pairs of fn and
- * arg were set. */
+ * area=level: "warning,frame=trace"; areas: frame, http, net, conn, warden, server, loop. NULL fn: no log
+ * (the default). E_ARGUMENT: the filter does not parse, the old one stays; E_FULL: 64 different pairs of fn
+ * and arg were set. */
 THRUM_API thrum_status thrum_set_log(void (*fn)(const thrum_log_record *r, void *arg), void *arg,
                                      const char *filter);
 typedef struct thrum_memory {

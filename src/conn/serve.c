@@ -47,6 +47,7 @@ static thrum_status expect_proxy(struct stream **stream, const struct settings *
     if (settings_trusts(s, peer))
         return stream_proxied(stream, below, err);
     below->ops->free(below);
+    *stream = NULL;
     return error_set(err, THRUM_E_HANDSHAKE, "%s is none of .trusted_proxies", peer);
 }
 

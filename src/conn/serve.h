@@ -11,7 +11,7 @@ thrum_status serve_settings(struct shared_settings *ss, const thrum_server_optio
 /* Parses the URL and listens there. */
 thrum_status serve_listen(struct listener *l, const char *url, const struct shared_settings *ss,
                           bool reuse_port, thrum_error *err);
-/* The stack of streams that the settings ask for: *stream is its top; on failure nothing is left of it. */
+/* The stack of streams that the settings ask for: *stream is its top. On failure it is NULL: all is freed. */
 thrum_status serve_wrap(struct stream **stream, struct shared_settings *ss, thrum_error *err);
 
 #endif

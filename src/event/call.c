@@ -194,10 +194,8 @@ static void loop_error(const thrum_conn *h, thrum_error *err)
     s = s == THRUM_OK && !here ? THRUM_E_THREAD : s;
     if (s != THRUM_OK)
         error_set(err, s, "%s", thrum_status_text(s));
-    else if (c->proto)
-        thrum_proto_error(c->proto, err);
     else
-        memset(err, 0, sizeof *err);
+        lconn_why(c, err);
     look_out(c, here);
 }
 

@@ -294,15 +294,22 @@ static bool tells_end(const struct lconn *c)
     return lconn_way(c)->on.on_close && (c->opened || c->is_client);
 }
 
+void lconn_why(const struct lconn *c, thrum_error *err)
+{
+    if (c->proto)
+        thrum_proto_error(c->proto, err);
+    else if (c->out_of_memory)
+        error_set(err, THRUM_E_MEMORY, "no memory to go on with the connection");
+    else
+        memset(err, 0, sizeof *err);
+}
+
 static void say_closed(struct lconn *c)
 {
     const struct way *w = lconn_way(c);
     struct thrum_loop *l = c->home->loop;
     thrum_error why;
-    if (c->proto)
-        thrum_proto_error(c->proto, &why);
-    else
-        error_set(&why, THRUM_E_MEMORY, "no memory to go on with the connection");
+    lconn_why(c, &why);
     LOG(LOG_LOOP, LOG_DEBUG, c->id, "ended: %s", why.text);
     if (!tells_end(c))
         return;
@@ -403,6 +410,16 @@ void lconn_dirty(struct lconn *c)
     c->next = NULL;
     *l->dirty_end = c;
     l->dirty_end = &c->next;
+}
+
+struct lconn *lconn_undirty(struct thrum_loop *l)
+{
+    struct lconn *c = l->dirty;
+    l->dirty = c->next;
+    if (!l->dirty)
+        l->dirty_end = &l->dirty;
+    c->dirty = false;
+    return c;
 }
 
 /* ---- the end

@@ -242,11 +242,14 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
     int cancel = cancel_off();
     gate_in(l);
     st = make_listener(&s, 1, false, err);
-    st = st ? st : read_options(s, o, &fds, err);
+    if (st == THRUM_OK)
+        st = read_options(s, o, &fds, err);
     if (st != THRUM_OK)
         close_given(o);
-    st = st ? st : open_first(s, &net, url, fds, false, err);
-    st = st ? st : add_home(s, l, &net, err);
+    if (st == THRUM_OK)
+        st = open_first(s, &net, url, fds, false, err);
+    if (st == THRUM_OK)
+        st = add_home(s, l, &net, err);
     if (st == THRUM_OK) {
         accept_begin(s->homes[0]);
         *out = s;
@@ -375,7 +378,8 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     int cancel = cancel_off();
     thrum_status st = event_start(err);
     st = st ? st : make_listener(&s, n, true, err);
-    st = st ? st : read_options(s, o, &fds, err);
+    if (st == THRUM_OK)
+        st = read_options(s, o, &fds, err);
     if (st != THRUM_OK)
         close_given(o);
     st = st ? st : add_loops(s, url, fds, n, err);

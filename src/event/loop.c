@@ -139,11 +139,7 @@ static void run_timers(struct thrum_loop *l)
 
 static void settle_first(struct thrum_loop *l)
 {
-    struct lconn *c = l->dirty;
-    l->dirty = c->next;
-    if (!l->dirty)
-        l->dirty_end = &l->dirty;
-    c->dirty = false;
+    struct lconn *c = lconn_undirty(l);
     if (c->is_dead)
         lconn_lay(c); /* it has ended in the list */
     else

@@ -311,7 +311,8 @@ static thrum_status open_on(struct thrum_loop *l, const char *url, const thrum_c
     s = s ? s : make_client(&c, h, j, err);
     if (s == THRUM_OK && id)
         *id = c->id;
-    s = s ? s : begin(j, l, c, err);
+    if (s == THRUM_OK)
+        s = begin(j, l, c, err);
     if (s != THRUM_OK) {
         if (j)
             job_unref(j);

@@ -109,13 +109,12 @@ static void opened(struct lconn *c)
     }
     c->opened = true;
     atomic_fetch_add(&c->home->open, 1);
-    struct lconn *before = l->opening;
     l->opening = c;
     gate_out(l);
     if (w->on.on_open)
         w->on.on_open((thrum_conn *)(void *)c, w->arg);
     gate_in(l);
-    l->opening = before;
+    l->opening = NULL;
     home_opened(c);
 }
 

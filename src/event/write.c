@@ -40,12 +40,27 @@ void chunk_drop(struct lconn *c)
     c->out = NULL;
 }
 
-/* With many waiting for the end of the turn, those that have waited longest leave now. */
-static struct chunk *chunk_take(struct thrum_loop *l)
+/* With many waiting for the end of the turn, the one that has waited longest leaves now; mostly there is then
+ * nothing more to be done for it. It is looked for among the first few only, as each send comes here while
+ * there are so many. */
+static void make_way(struct thrum_loop *l)
 {
-    for (struct lconn *c = l->dirty; c && l->nout >= CHUNKS_MAX; c = c->next)
+    enum { LOOKS = 4 };
+    for (int i = 0; i < LOOKS && l->dirty && l->nout >= CHUNKS_MAX; i++) {
+        struct lconn *c = lconn_undirty(l);
+        if (c->is_dead)
+            lconn_lay(c);
         if (c->out && !c->busy)
             lconn_write(c);
+        if (!lconn_is_plain(c) || c->out || c->again)
+            lconn_dirty(c);
+    }
+}
+
+static struct chunk *chunk_take(struct thrum_loop *l)
+{
+    if (l->nout >= CHUNKS_MAX)
+        make_way(l);
     struct chunk *k = l->stock;
     if (k) {
         l->stock = k->next;

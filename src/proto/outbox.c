@@ -457,6 +457,7 @@ thrum_status proto_send_form(thrum_proto *p, struct shared *s, struct shared *fo
     i->shared = form;
     i->n = form->n;
     i->done = done;
+    i->payload = s->payload;
     i->data = true;
     i->whole = true;
     queue(p, i, done > 0);
@@ -495,8 +496,9 @@ size_t proto_drop_oldest(thrum_proto *p, size_t most)
             break;
         if (!i->whole || i->done > 0)
             continue;
-        item_free(p, i);
         p->stats.messages_out--;
+        p->stats.bytes_out -= i->payload;
+        item_free(p, i);
         dropped++;
     }
     return dropped;

@@ -75,7 +75,9 @@ void parked_free(struct parked *p)
 
 void parked_stats(const struct parked *p, thrum_stats *out)
 {
+    size_t size = out->size;
     *out = counts_of(p);
+    out->size = size;
     out->latency_ns = p->latency;
     out->compress_held = p->deflate ? deflate_held(p->deflate) : 0;
     out->compress_held_process = codec_held();
