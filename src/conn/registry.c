@@ -14,7 +14,12 @@
 #include <poll.h>
 #include <time.h>
 
-enum { EXIT_TRIES_MS = 50, EXIT_WRITES_MS = 150, LINGER_STEP_MS = 5 };
+enum {
+    EXIT_TRIES_MS = 50,
+    EXIT_WRITES_MS = 150,
+    EXIT_TLS_MS = 200, /* with what was before: a thread inside of OpenSSL may have read many a certificate */
+    LINGER_STEP_MS = 5
+};
 
 static struct lock lock = LOCK_INIT;
 static struct list conns = LIST_INIT(conns);
@@ -161,9 +166,11 @@ static void goodbyes_and_linger(void)
 
 static void on_exit_hook(void)
 {
+    int64_t until = clock_after(clock_now(), EXIT_TLS_MS);
     if (atomic_load(&exit_policy) != THRUM_CUT)
         goodbyes_and_linger();
-    tls_gate_shut(clock_after(clock_now(), EXIT_TRIES_MS));
+    int64_t least = clock_after(clock_now(), EXIT_TRIES_MS);
+    tls_gate_shut(until > least ? until : least);
 }
 
 static void before_fork(void)

@@ -654,8 +654,7 @@ static void open_to_home(struct thrum_loop *l, struct letter *x)
     struct to_home *t = (struct to_home *)(void *)x;
     if (l && !t->home->over)
         t->fn(t->home);
-    if (l) /* else the home is the parent's */
-        home_unref(t->home);
+    home_unref(t->home);
     mem_free(t);
 }
 
