@@ -52,9 +52,16 @@ static int make_best(struct poller **out)
 
 int poller_new_loop(struct poller **out, const char *name)
 {
+    const char *wanted = name != NULL ? name : getenv("THRUM_BACKEND");
     *out = NULL;
-    name = name != NULL ? name : getenv("THRUM_BACKEND");
-    return name == NULL || name[0] == '\0' ? make_best(out) : make_named(out, name);
+    if (wanted == NULL || wanted[0] == '\0')
+        return make_best(out);
+    int e = make_named(out, wanted);
+    if (e != ENOSYS || name != NULL)
+        return e;
+    /* Who sets the environment does not know what each system lets a process have. */
+    LOG(LOG_LOOP, LOG_DEBUG, 0, "no %s here (errno %d)", wanted, e);
+    return make_best(out);
 }
 
 void poller_free(struct poller *p)
