@@ -385,11 +385,12 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     st = st ? st : add_loops(s, url, fds, n, err);
     for (size_t i = 0; st == THRUM_OK && i < s->nhomes; i++)
         accept_begin(s->homes[i]);
+    if (st == THRUM_OK)
+        *out = s; /* a callback may look for it as soon as there is a thread */
     for (; st == THRUM_OK && started < s->nhomes; started += st == THRUM_OK)
         st = start_thread(s->homes[started], err);
-    if (st == THRUM_OK) {
-        *out = s;
-    } else if (s) {
+    if (st != THRUM_OK && s) {
+        *out = NULL;
         undo_loops(s, started);
         listener_unref(s);
     }
