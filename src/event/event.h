@@ -151,6 +151,7 @@ struct lconn {
             bool broken : 1;        /* writing has failed; what can be read is still to be read */
             bool rereads : 1;       /* its stream may hold more than was read */
             bool out_of_memory : 1; /* for a proto: it cannot go on */
+            bool fading : 1;        /* broken, and what the poller has read of it is still to come */
         };
         uint16_t unusual; /* any of these */
     };

@@ -203,6 +203,11 @@ static void set_timer(struct lconn *c)
 void lconn_time(struct lconn *c)
 {
     int64_t now = c->home->loop->now;
+    if (c->fading && !c->in_ended) {
+        lconn_in_ended(c, EPIPE);
+        lconn_settle(c);
+        return;
+    }
     if (now < deadline_of(c)) {
         set_timer(c);
         return;
@@ -352,7 +357,14 @@ static void finish(struct lconn *c)
  * if that says nothing the write's error stands. */
 static void last_words(struct lconn *c)
 {
-    enum { READS = 64 };
+    enum { READS = 64, FADE_MS = 50 };
+    struct thrum_loop *l = c->home->loop;
+    if (l->reads_itself && !c->stream) { /* it has what there was to read; lconn_time goes on */
+        if (!c->fading)
+            wheel_set(&l->conns, &c->timer, clock_after(l->now, FADE_MS));
+        c->fading = true;
+        return;
+    }
     for (int i = 0; i < READS && !c->in_ended && !has_ended(c); i++) {
         uint64_t had = lconn_wire_in(c);
         lconn_readable(c);

@@ -16,8 +16,7 @@ static _Thread_local struct thrum_loop *deciding;
 
 enum {
     ACCEPT_MANY = 64, /* at once, before connections have their turn */
-    PAUSE_MS = 50,    /* after accepting failed for want of a descriptor or memory */
-    REST_MS = 50      /* in which all that was accepted is reported: it takes one wait */
+    PAUSE_MS = 50     /* after accepting failed for want of a descriptor or memory */
 };
 
 /* Over the limit, or draining: as much of an answer as can be had for nothing. */
@@ -53,9 +52,11 @@ static void greet(struct home *h, int fd)
     thrum_error err = {0};
     struct stream *stream = NULL;
     struct thrum_listener *s = h->listener;
-    if (atomic_load(&s->conns) >= s->settings->s.max_conns) {
+    bool full = atomic_load(&s->conns) >= s->settings->s.max_conns;
+    if (full)
         LOG(LOG_SERVER, LOG_WARNING, 0, "a connection is turned away: %llu are open",
             (unsigned long long)s->settings->s.max_conns);
+    if (full || (h->draining && !s->handed_over)) {
         turn_away(fd);
         return;
     }
@@ -141,7 +142,7 @@ void accept_event(struct home_accept *a, const struct poller_event *e)
             greet(h, (int)e->n);
         else if (e->n >= 0)
             (void)sys.close((int)e->n);
-        else
+        else if (!h->draining)
             accept_stopped(a, (int)-e->n);
         return;
     }
@@ -156,33 +157,26 @@ void accept_begin(struct home *h)
     arm_all(h->accept, true);
 }
 
-static void rest_over(struct later *x)
+static void stopped_yet(struct later *x)
 {
     struct home_accept *a = list_of(x, struct home_accept, pause);
-    struct home *h = a->home;
-    lock_take(&h->listener->lock);
-    accept_end(h);
-    lock_give(&h->listener->lock);
-    home_rests(h);
+    home_stop(a->home);
 }
 
-/* A poller that accepts by itself may have connections in hand that it has not reported. Where the sockets
- * have been handed over these are waited for, as nobody is to be turned away; else they are reset, as those
- * are that nobody has accepted yet. */
+/* Whom the poller has accepted already is not to be shut out: true once there is nobody left of these. */
 bool accept_stop(struct home *h)
 {
     struct home_accept *a = h->accept;
-    if (!a || !h->loop->reads_itself || !h->listener->handed_over) {
-        accept_end(h);
-        return false;
-    }
-    for (int i = 0; i < a->net.n; i++)
+    bool still = false;
+    for (int i = 0; a && h->loop->reads_itself && i < a->net.n; i++) {
         poller_receive_stop(h->loop->poller, a->net.fds[i]);
-    arm_all(a, false);
-    a->paused = true; /* nothing begins it again */
-    a->pause.fn = rest_over;
-    wheel_set(&h->loop->others, &a->pause.timer, clock_after(h->loop->now, REST_MS));
-    return true;
+        still |= poller_reads_still(h->loop->poller, a->net.fds[i]);
+    }
+    if (still) {
+        a->pause.fn = stopped_yet;
+        wheel_set(&h->loop->others, &a->pause.timer, h->loop->now);
+    }
+    return !still;
 }
 
 /* Its memory stays until the turn is over: an event of this turn may name it. */

@@ -507,20 +507,21 @@ static void home_done(struct home *h)
     gate_in(l);
 }
 
-void home_conn_gone(struct home *h)
-{
-    if (!h->listener)
-        return;
-    atomic_fetch_sub(&h->listener->conns, 1);
-    home_rests(h);
-}
-
-void home_rests(struct home *h)
+/* Nobody is left, and nobody comes. */
+static void check_drained(struct home *h)
 {
     if (!h->draining || h->conns > 0 || h->accept)
         return;
     wheel_cancel(&h->loop->others, &h->deadline.timer);
     home_done(h);
+}
+
+void home_conn_gone(struct home *h)
+{
+    if (!h->listener)
+        return;
+    atomic_fetch_sub(&h->listener->conns, 1);
+    check_drained(h);
 }
 
 static void each_conn(struct home *h, void (*fn)(struct lconn *c))
@@ -569,7 +570,17 @@ static void deadline_over(struct later *x)
     accept_end(h);
     lock_give(&h->listener->lock);
     each_conn(h, cut_conn);
-    home_rests(h);
+    check_drained(h);
+}
+
+void home_stop(struct home *h)
+{
+    if (!accept_stop(h))
+        return;
+    lock_take(&h->listener->lock);
+    accept_end(h);
+    lock_give(&h->listener->lock);
+    check_drained(h);
 }
 
 static void drain_home(struct home *h)
@@ -578,15 +589,13 @@ static void drain_home(struct home *h)
     bool first = !h->draining;
     lock_take(&s->lock);
     int64_t deadline = s->deadline;
-    bool rests = !first || !accept_stop(h);
     lock_give(&s->lock);
     h->draining = true;
     if (first)
         each_conn(h, drain_conn);
     h->deadline.fn = deadline_over;
     wheel_set(&h->loop->others, &h->deadline.timer, deadline);
-    if (rests)
-        home_rests(h);
+    home_stop(h);
 }
 
 static void end_conn(struct lconn *c)

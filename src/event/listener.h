@@ -41,7 +41,7 @@ struct home_accept {
 };
 
 void accept_begin(struct home *h); /* h->accept->net is open */
-bool accept_stop(struct home *h); /* true: what has been accepted may still come, then home_rests is called */
+bool accept_stop(struct home *h);
 void accept_end(struct home *h);
 void accept_event(struct home_accept *a, const struct poller_event *e);
 
@@ -50,10 +50,11 @@ void listener_unref(struct thrum_listener *s);
 void end_free_inherited_listener(struct thrum_listener *s);
 /* [under the listener's lock] A letter to it, which unrefs it when it is opened. */
 thrum_status home_post(struct home *h, struct letter *x);
+/* [loop] Draining: it accepts no more, as soon as the poller has handed over whom it has. */
+void home_stop(struct home *h);
 /* [loop] All that is left of it on this loop ends now. */
 void home_end(struct home *h);
 void home_conn_gone(struct home *h); /* may have been the last that a drain waits for */
 void home_opened(struct lconn *c);   /* on_open has run; while it drains, that is the end */
-void home_rests(struct home *h);     /* nobody comes any more */
 
 #endif

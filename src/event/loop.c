@@ -109,8 +109,9 @@ static void conn_event(struct lconn *c, const struct poller_event *e)
             lconn_took(c, e->bytes, (size_t)e->n);
         else
             lconn_in_ended(c, (int)-e->n);
-    } else if (e->what & (POLLER_IN | POLLER_END)) {
-        lconn_readable(c);
+    } else if ((e->what & (POLLER_IN | POLLER_END)) && (c->stream || !c->home->loop->reads_itself)) {
+        lconn_readable(
+            c); /* else the poller reads, and nobody beside it: the order would not be the peer's */
     }
     lconn_settle(c);
 }

@@ -113,6 +113,11 @@ void poller_receive_stop(struct poller *p, int fd)
         p->ops->receive_stop(p, fd);
 }
 
+bool poller_reads_still(struct poller *p, int fd)
+{
+    return p->ops->reads_still != NULL && p->ops->reads_still(p, fd);
+}
+
 int poller_accept(struct poller *p, int fd, void *data)
 {
     return p->ops->accept == NULL ? ENOSYS : p->ops->accept(p, fd, data);

@@ -61,8 +61,10 @@ bool poller_reads(const struct poller *p); /* this one does */
 /* Reads a stream socket as bytes come, until poller_receive_stop or the end. It may be armed for OUT beside.
  * Again: data is changed. ENOMEM; ENOSYS: the system is too old for it. */
 int poller_receive(struct poller *p, int fd, void *data);
-/* What has been read but not reported is reported still. */
+/* Of accepting, too. What has been read, or accepted, but not reported is reported still: as long as the
+ * answer to the second is yes. */
 void poller_receive_stop(struct poller *p, int fd);
+bool poller_reads_still(struct poller *p, int fd);
 /* A connection that was reset before it was accepted, and the like, is not reported. */
 int poller_accept(struct poller *p, int fd, void *data);
 /* Sends n bytes of a chunk, which is the poller's until POLLER_SENT; one at a time for an fd (EBUSY). Sends

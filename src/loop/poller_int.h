@@ -15,6 +15,7 @@ struct poller_ops {
     /* NULL where the backend has none of it */
     int (*receive)(struct poller *p, int fd, void *data);
     void (*receive_stop)(struct poller *p, int fd);
+    bool (*reads_still)(struct poller *p, int fd);
     int (*accept)(struct poller *p, int fd, void *data);
     int (*send)(struct poller *p, int fd, void *data, uint8_t *chunk, size_t n);
     void (*flush)(struct poller *p);

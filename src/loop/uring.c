@@ -236,6 +236,16 @@ static void uring_receive_stop(struct poller *p, int fd)
     give(u);
 }
 
+/* The answer that ends a request is the last of it, and is looked at behind all others. */
+static bool uring_reads_still(struct poller *p, int fd)
+{
+    struct uring *u = of(p);
+    lock_take(&u->lock);
+    bool still = fd >= 0 && (size_t)fd < u->n && (u->set[fd].state & READS);
+    lock_give(&u->lock);
+    return still;
+}
+
 static int uring_accept(struct poller *p, int fd, void *data)
 {
     struct uring *u = of(p);
@@ -423,6 +433,7 @@ static const struct poller_ops uring_ops = {
     .wait = uring_wait,
     .receive = uring_receive,
     .receive_stop = uring_receive_stop,
+    .reads_still = uring_reads_still,
     .accept = uring_accept,
     .send = uring_send,
     .flush = uring_flush,

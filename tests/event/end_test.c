@@ -170,7 +170,7 @@ static void lingering(struct self *x)
 {
     x->l = loop_up();
     x->s = THRUM_LISTEN(x->l, &x->spy);
-    if (thrum_set_exit(THRUM_LINGER, PEER_MS) != THRUM_OK)
+    if (thrum_set_exit(THRUM_LINGER, 600000) != THRUM_OK)
         _exit(8);
     tell_port(x);
     while (x->spy.messages == 0)
@@ -178,14 +178,26 @@ static void lingering(struct self *x)
     exit(4);
 }
 
-static void test_linger(void **state)
+static void lingering_on_own_threads(struct self *x)
+{
+    if (thrum_serve_loops(&x->s, 2, "ws://127.0.0.1:0/", THRUM_SERVER(.handlers = &spying, .arg = &x->spy),
+                          NULL) != THRUM_OK ||
+        thrum_set_exit(THRUM_LINGER, 600000) != THRUM_OK)
+        _exit(8);
+    tell_port(x);
+    while (thrum_listener_count(x->s) == 0)
+        sched_yield();
+    exit(4);
+}
+
+static void linger(void (*how)(struct self *))
 {
     struct ending e;
     char got[4];
     int s;
-    (void)state;
-    begin(&e, lingering);
-    assert_true(peer_write(&e.p, "\x81\x82\0\0\0\0go", 8));
+    begin(&e, how);
+    if (how == lingering)
+        assert_true(peer_write(&e.p, "\x81\x82\0\0\0\0go", 8));
     assert_true(peer_read(&e.p, got, 4));
     assert_memory_equal(got, "\x88\2\x03\xe9", 4);
     for (int i = 0; i < 20; i++)
@@ -196,6 +208,13 @@ static void test_linger(void **state)
     assert_int_equal(waitpid(e.child, &s, 0), e.child);
     assert_int_equal(s, 4 << 8);
     peer_close(&e.p);
+}
+
+static void test_linger(void **state)
+{
+    (void)state;
+    linger(lingering);
+    linger(lingering_on_own_threads);
 }
 
 /* ---- fork: the child frees all that it has inherited, and no byte leaves ---- */

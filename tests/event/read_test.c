@@ -252,7 +252,8 @@ static void test_huge_in_parts(void **state)
     for (int i = 0; i < PIECES; i++)
         peer_give(x.l, &x.p, data, PIECE);
     turn_until(x.l, x.spy.bytes == 2 * (size_t)PIECES * PIECE);
-    assert_true(atomic_load(&memory.peak) - rest < 5 * 1024 * 1024);
+    /* a poller that reads by itself has 16 MiB of buffers at most, for all connections together */
+    assert_true(atomic_load(&memory.peak) - rest < (x.l->reads_itself ? 20 : 5) * 1024 * 1024);
     assert_non_null(strstr(x.spy.text, "first of "));
     stage_down(&x);
 }
