@@ -2,7 +2,7 @@
 const W = 16000, H = 10000, ERASER = 8;
 const WIDTHS = [40, 90, 200], ERASER_WIDTH = 520;
 const COLOURS = ['Ink', 'Coral', 'Amber', 'Green', 'Teal', 'Blue', 'Violet', 'Pink'];
-const FLUSH_MS = 40, CURSOR_MS = 50, IDLE_MS = 4000, RETRY_MOST_MS = 8000, LOST_MS = 10000, CHUNK_POINTS = 300, MINE_MOST = 5000;
+const FLUSH_MS = 40, CURSOR_MS = 50, SETTLE_MS = 300, IDLE_MS = 4000, RETRY_MOST_MS = 8000, LOST_MS = 10000, CHUNK_POINTS = 300, MINE_MOST = 5000;
 const $ = (id) => document.getElementById(id);
 
 // Where it is not allowed to keep anything, it is asked each time.
@@ -34,15 +34,9 @@ const ink = $('ink').getContext('2d');
 let chunks = []; // all that is on the paper, in the order in which it came: {key, colour, width, points, from}
 let tips = new Map(); // of each stroke, where it has come to: {x, y, mx, my}
 
-// A curve through the middles between points, so that it has no corners. A chunk begins where the last one ended.
-function drawChunk(c) {
-  const s = $('ink').width / W;
+// A curve through the middles between points, so that it has no corners. A chunk goes on where the last one ended.
+function trace(c, s) {
   let tip = tips.get(c.key);
-  ink.globalCompositeOperation = c.colour === ERASER ? 'destination-out' : 'source-over';
-  ink.strokeStyle = inks[c.colour] ?? '#000';
-  ink.lineWidth = Math.max(1, c.width * s);
-  ink.lineCap = ink.lineJoin = 'round';
-  ink.beginPath();
   for (let i = 0; i + 1 < c.points.length; i += 2) {
     const x = c.points[i] * s, y = c.points[i + 1] * s;
     if (!tip) {
@@ -56,25 +50,43 @@ function drawChunk(c) {
     ink.quadraticCurveTo(tip.x, tip.y, mx, my);
     tip = { x, y, mx, my };
   }
+  if (tip) tips.set(c.key, tip);
+}
+
+// Chunks of one stroke, in one go: where two are drawn over each other their edges show.
+function drawChunks(some) {
+  const s = $('ink').width / W, [c] = some;
+  ink.globalCompositeOperation = c.colour === ERASER ? 'destination-out' : 'source-over';
+  ink.strokeStyle = inks[c.colour] ?? '#000';
+  ink.lineWidth = Math.max(1, c.width * s);
+  ink.lineCap = ink.lineJoin = 'round';
+  ink.beginPath();
+  for (const one of some) trace(one, s);
+  const tip = tips.get(c.key);
   if (tip) {
     ink.moveTo(tip.mx, tip.my);
     ink.lineTo(tip.x, tip.y);
-    tips.set(c.key, tip);
   }
   ink.stroke();
 }
 
 function redraw() {
+  clearTimeout(redraw.timer);
   ink.clearRect(0, 0, $('ink').width, $('ink').height);
   tips = new Map();
-  chunks.forEach(drawChunk);
+  for (let i = 0, n; i < chunks.length; i = n) {
+    for (n = i + 1; n < chunks.length && chunks[n].key === chunks[i].key;) n++;
+    drawChunks(chunks.slice(i, n));
+  }
   $('paper').classList.toggle('empty', chunks.length === 0 && live.size === 0);
 }
 
 function put(c) {
   chunks.push(c);
-  drawChunk(c);
+  drawChunks([c]);
   $('paper').classList.remove('empty');
+  clearTimeout(redraw.timer);
+  redraw.timer = setTimeout(redraw, SETTLE_MS); // finely, once nobody draws
 }
 
 function fit() {

@@ -45,7 +45,7 @@ typedef struct thrum_handlers {
 
 /* ---- loops ----------------------------------------------------------------------------------------------
  */
-/* [any] A loop that no thread drives yet. The backend is the best that the system allows: io_uring, epoll or
+/* [any] A loop that no thread drives yet. The backend is the best that the system allows: epoll, io_uring or
  * poll; the environment's THRUM_BACKEND=uring, epoll or poll names one. Errors: E_ARGUMENT, E_MEMORY,
  * E_SYSTEM. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_loop_new(thrum_loop **out, thrum_error *err);

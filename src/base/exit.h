@@ -6,6 +6,8 @@
 #include <stdbool.h>
 
 extern _Atomic bool exit_begun; /* set before the hook runs; from then on nothing new is started */
+extern _Atomic bool exit_over;  /* set when it has run; handlers of the program's own may still be to run */
+bool exit_is_here(void);        /* the calling thread is the one that ends the program */
 
 /* Registers fn for exit and quick_exit, once per process, and pins the object that holds this code in memory,
  * so that dlclose cannot unmap code that threads are running (contract E9: it stays mapped). 0 or an errno.

@@ -81,6 +81,14 @@ bool lock_try_until(struct lock *l, int64_t deadline)
     return true;
 }
 
+bool lock_is_free(struct lock *l)
+{
+    bool is_free = lock_try(l);
+    if (is_free)
+        lock_give(l);
+    return is_free;
+}
+
 void lock_reset(struct lock *l)
 {
     /* Its holder may be a thread that the child does not have: nobody could ever unlock it, so it is made

@@ -25,6 +25,9 @@ void lock_give(struct lock *l);
 bool lock_try(struct lock *l);
 /* Tries until the time `deadline` (clock_now), yielding between; for exit and fork, which must not hang. */
 bool lock_try_until(struct lock *l, int64_t deadline);
+/* In a child of fork: does nobody hold it? Else what it guards was being changed by a thread that this
+ * process does not have, and is best left alone. */
+bool lock_is_free(struct lock *l);
 /* In a child of fork: free again, whoever held it. */
 void lock_reset(struct lock *l);
 #ifndef NDEBUG

@@ -129,6 +129,7 @@ struct registry_front {
     bool (*lingers)(void);
 };
 int registry_start(const struct registry_front *f);
+bool registry_is_to_linger(void); /* at the end of the program, for the peers' answers */
 void registry_add(struct thrum_conn *c);
 void registry_remove(struct thrum_conn *c);
 int registry_count(void); /* of connections that are listed */

@@ -14,7 +14,12 @@
 #include <poll.h>
 #include <time.h>
 
-enum { EXIT_TRIES_MS = 50, EXIT_WRITES_MS = 150, LINGER_STEP_MS = 5 };
+enum {
+    EXIT_TRIES_MS = 50,
+    EXIT_WRITES_MS = 150,
+    EXIT_TLS_MS = 200, /* with what was before: a thread inside of OpenSSL may have read many a certificate */
+    LINGER_STEP_MS = 5
+};
 
 static struct lock lock = LOCK_INIT;
 static struct list conns = LIST_INIT(conns);
@@ -66,6 +71,11 @@ thrum_status registry_set_exit(thrum_exit_policy p, int64_t linger)
     atomic_store(&exit_linger, linger);
     atomic_store(&exit_policy, p);
     return THRUM_OK;
+}
+
+bool registry_is_to_linger(void)
+{
+    return atomic_load(&exit_policy) == THRUM_LINGER;
 }
 
 static bool says_goodbye(struct thrum_conn *c, int64_t lock_until)
@@ -149,16 +159,18 @@ static void goodbyes_and_linger(void)
         if (f && f->goodbye)
             f->goodbye(clock_after(now, EXIT_TRIES_MS), clock_after(now, EXIT_WRITES_MS));
     }
-    if (atomic_load(&exit_policy) == THRUM_LINGER)
+    if (registry_is_to_linger())
         linger(clock_after(now, atomic_load(&exit_linger)));
     lock_give(&lock);
 }
 
 static void on_exit_hook(void)
 {
+    int64_t until = clock_after(clock_now(), EXIT_TLS_MS);
     if (atomic_load(&exit_policy) != THRUM_CUT)
         goodbyes_and_linger();
-    tls_gate_shut(clock_after(clock_now(), EXIT_TRIES_MS));
+    int64_t least = clock_after(clock_now(), EXIT_TRIES_MS);
+    tls_gate_shut(until > least ? until : least);
 }
 
 static void before_fork(void)

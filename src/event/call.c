@@ -1,6 +1,7 @@
 /* call.c: the calls of thrum.h on a loop's connection. They belong to the loop's thread and never wait; what
  * they leave to be written leaves when the turn ends, or with the call where no turn is under way. */
 #include "base/text.h"
+#include "base/thread.h"
 #include "event/gate.h"
 #include "net/tls.h"
 #include <string.h>
@@ -23,15 +24,24 @@ static inline thrum_status enter(struct lconn *c)
         return s;
     if (!loop_is_here(l))
         return THRUM_E_THREAD;
+    if (!l->turning) /* else it is off already */
+        l->cancel = cancel_off();
     gate_in(l);
     return THRUM_OK;
 }
 
+static inline void step_out(struct thrum_loop *l)
+{
+    if (!l->turning)
+        loop_after_call(l); /* then the connection may be gone */
+    gate_out(l);
+    if (!l->turning)
+        cancel_back(l->cancel);
+}
+
 static void leave(struct lconn *c)
 {
-    struct thrum_loop *l = c->home->loop;
-    loop_after_call(l); /* c may be gone */
-    gate_out(l);
+    step_out(c->home->loop);
 }
 
 static thrum_status loop_send(thrum_conn *h, thrum_kind k, const thrum_slice *v, size_t n,
@@ -57,9 +67,7 @@ static thrum_status loop_send_one(thrum_conn *h, thrum_kind k, const void *p, si
         thrum_slice one = {p, n};
         s = lconn_send(c, k, &one, 1, THRUM_DEFAULT, FRONT_WHOLE);
     }
-    if (!l->turning)
-        loop_after_call(l);
-    gate_out(l);
+    step_out(l);
     return s;
 }
 
@@ -162,44 +170,63 @@ static thrum_conn *loop_ref(thrum_conn *h)
 /* ---- asking
  * ------------------------------------------------------------------------------------------------------ */
 
+/* Who asks goes in, too: the thread that ends the program speaks through the same proto. True: it has; where
+ * any thread may ask, not at the side of the loop's own. */
+static bool look_in(const struct lconn *c)
+{
+    bool here = loop_is_here(c->home->loop);
+    if (here)
+        gate_in(c->home->loop);
+    return here;
+}
+
+static void look_out(const struct lconn *c, bool here)
+{
+    if (here)
+        gate_out(c->home->loop);
+}
+
 static void loop_error(const thrum_conn *h, thrum_error *err)
 {
-    const struct lconn *c = asked(h);
+    struct lconn *c = asked(h);
     thrum_status s = loop_mine(c->home->loop);
-    if (s == THRUM_OK && !loop_is_here(c->home->loop))
-        s = THRUM_E_THREAD;
+    bool here = look_in(c);
+    s = s == THRUM_OK && !here ? THRUM_E_THREAD : s;
     if (s != THRUM_OK)
         error_set(err, s, "%s", thrum_status_text(s));
     else
         lconn_why(c, err);
+    look_out(c, here);
 }
 
 static thrum_status loop_closing(const thrum_conn *h, thrum_closing *out)
 {
     const struct lconn *c = asked(h);
     thrum_status s = loop_mine(c->home->loop);
-    if (s == THRUM_OK && !loop_is_here(c->home->loop))
+    bool here = look_in(c);
+    if (s == THRUM_OK && !here)
         s = THRUM_E_THREAD;
-    if (s != THRUM_OK)
-        return s;
-    if (c->proto)
-        return thrum_proto_closing(c->proto, out);
-    if (out->size < sizeof *out)
-        return THRUM_E_ARGUMENT;
-    *out = (thrum_closing){.size = out->size};
-    return THRUM_OK;
+    else if (s == THRUM_OK && c->proto)
+        s = thrum_proto_closing(c->proto, out);
+    else if (s == THRUM_OK && out->size < sizeof *out)
+        s = THRUM_E_ARGUMENT;
+    else if (s == THRUM_OK)
+        *out = (thrum_closing){.size = out->size};
+    look_out(c, here);
+    return s;
 }
 
 static thrum_status loop_tls(const thrum_conn *h, thrum_tls_info *out)
 {
-    struct lconn *c = asked(h);
-    thrum_status s = enter(c);
-    if (s != THRUM_OK)
-        return s;
+    const struct lconn *c = asked(h);
+    thrum_status s = loop_mine(c->home->loop);
+    bool here = s == THRUM_OK && look_in(c);
+    if (!here)
+        return s == THRUM_OK ? THRUM_E_THREAD : s;
     *out = (thrum_tls_info){.size = sizeof *out};
     if (c->stream)
         stream_tls_info(c->stream, out);
-    gate_out(c->home->loop);
+    look_out(c, here);
     return c->fd >= 0 ? THRUM_OK : THRUM_E_CLOSED;
 }
 
@@ -207,25 +234,26 @@ static thrum_status loop_stats(const thrum_conn *h, thrum_stats *all)
 {
     const struct lconn *c = asked(h);
     thrum_status s = loop_mine(c->home->loop);
-    if (s == THRUM_OK && !loop_is_here(c->home->loop))
-        s = THRUM_E_THREAD;
-    if (s != THRUM_OK)
-        return s;
+    bool here = s == THRUM_OK && look_in(c);
+    if (!here)
+        return s == THRUM_OK ? THRUM_E_THREAD : s;
     if (c->proto)
         proto_stats(c->proto, all);
     else
         parked_stats(&c->parked, all);
     if (c->out)
         all->queued_out += c->out->n;
+    look_out(c, here);
     return THRUM_OK;
 }
 
 static thrum_state loop_state(const thrum_conn *h)
 {
     const struct lconn *c = asked(h);
-    if (c->ended)
-        return THRUM_CLOSED;
-    return c->proto ? thrum_proto_state(c->proto) : THRUM_OPEN;
+    bool here = look_in(c);
+    thrum_state s = c->ended ? THRUM_CLOSED : c->proto ? thrum_proto_state(c->proto) : THRUM_OPEN;
+    look_out(c, here);
+    return s;
 }
 
 static thrum_id loop_id(const thrum_conn *h)
@@ -254,18 +282,29 @@ static const char *loop_target(const thrum_conn *h)
 static const char *loop_header(const thrum_conn *h, const char *name, size_t n)
 {
     const struct lconn *c = asked(h);
-    return c->home->loop->opening == c && c->proto ? thrum_proto_header(c->proto, name, n) : NULL;
+    bool here = look_in(c);
+    const char *value =
+        c->home->loop->opening == c && c->proto ? thrum_proto_header(c->proto, name, n) : NULL;
+    look_out(c, here);
+    return value;
 }
 
 static const char *loop_peer(const thrum_conn *h)
 {
-    return names_peer(asked(h));
+    struct lconn *c = asked(h);
+    bool here = look_in(c);
+    const char *peer = names_peer(c);
+    look_out(c, here);
+    return peer;
 }
 
 static int64_t loop_latency(const thrum_conn *h)
 {
     const struct lconn *c = asked(h);
-    return c->proto ? proto_latency(c->proto) : c->parked.latency;
+    bool here = look_in(c);
+    int64_t ns = c->proto ? proto_latency(c->proto) : c->parked.latency;
+    look_out(c, here);
+    return ns;
 }
 
 static void loop_set_user(thrum_conn *h, void *user)
@@ -344,7 +383,12 @@ thrum_status thrum_resume(thrum_conn *c)
 
 size_t thrum_conn_pending(const thrum_conn *h)
 {
-    return h && front_of(h) == &loop_front ? lconn_pending(asked(h)) : 0;
+    if (!h || front_of(h) != &loop_front)
+        return 0;
+    bool here = look_in(asked(h));
+    size_t n = lconn_pending(asked(h));
+    look_out(asked(h), here);
+    return n;
 }
 
 thrum_loop *thrum_conn_loop(const thrum_conn *h)

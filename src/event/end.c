@@ -36,19 +36,19 @@ void end_unlist(struct thrum_loop *l)
  * -----------------------------------------------------------------------------------------------------------
  */
 
-/* Waits until the loop's thread is outside, where it stays; false: it is busy inside. */
+/* Waits until the loop's thread is outside, where it stays; false: it is busy inside, or it is this one, and
+ * somebody whom the library calls from there (a log) ends the program. */
 static bool is_ours(struct thrum_loop *l, int64_t tries)
 {
-    while (!loop_is_here(l) && atomic_load(&l->place) != GATE_OUT) {
-        if (clock_now() > tries)
+    while (atomic_load(&l->place) != GATE_OUT) {
+        if (loop_is_here(l) || clock_now() > tries)
             return false;
         sched_yield();
     }
     return true;
 }
 
-/* What had been read already is not the user's any more; the buffer that it lies in may be in a callback's
- * hands. */
+/* What had been read already is not the user's any more. */
 static void silence(struct thrum_loop *l)
 {
     for (uint32_t i = 0; i < l->nslots; i++) {
@@ -58,10 +58,23 @@ static void silence(struct thrum_loop *l)
     }
 }
 
+/* Where the poller reads by itself: it would take away what lingering waits for. */
+static void read_by_hand(struct thrum_loop *l)
+{
+    for (uint32_t i = 0; i < l->nslots; i++) {
+        const struct lconn *c = loop_conn(l, i);
+        if (c && !c->stream && (c->armed & POLLER_IN))
+            poller_receive_stop(l->poller, c->fd);
+    }
+    poller_flush(l->poller);
+}
+
 static void goodbyes(struct thrum_loop *l, int64_t writes)
 {
+    if (l->reads_itself && registry_is_to_linger())
+        read_by_hand(l);
     l->now = clock_now();
-    l->ending = true;
+    l->told = true;
     for (uint32_t i = 0; i < l->nslots && clock_now() <= writes; i++) {
         struct lconn *c = loop_conn(l, i);
         if (c && l->reads_itself && !c->stream && c->fd >= 0)
@@ -74,7 +87,6 @@ static void goodbyes(struct thrum_loop *l, int64_t writes)
 
 static void goodbye(int64_t tries, int64_t writes)
 {
-    gate_i_end_the_program();
     gate_barrier();
     if (!lock_try_until(&lock, tries))
         return;
@@ -93,10 +105,27 @@ static bool lconn_lingers(struct lconn *c)
     thrum_closing closing = {.size = sizeof closing};
     if (c->ended || !c->proto || thrum_proto_state(c->proto) != THRUM_CLOSING)
         return false;
+    bool busy = c->busy;
     c->busy = true; /* no callbacks, no end: only bytes */
     lconn_readable(c);
     lconn_write(c);
+    c->busy = busy;
     return thrum_proto_closing(c->proto, &closing) == THRUM_OK && closing.recv_code == 0 && !c->in_ended;
+}
+
+/* The loop's own buffer may be in the hands of a callback. */
+static bool loop_lingers(struct thrum_loop *l)
+{
+    static uint8_t spare[LOOP_HOT + 1];
+    uint8_t *hot = l->hot;
+    bool open = false;
+    l->hot = spare;
+    for (uint32_t i = 0; i < l->nslots; i++) {
+        struct lconn *c = loop_conn(l, i);
+        open |= c && lconn_lingers(c);
+    }
+    l->hot = hot;
+    return open;
 }
 
 static bool lingers(void)
@@ -106,10 +135,7 @@ static bool lingers(void)
         return true;
     list_each (n, &loops) {
         struct thrum_loop *l = list_of(n, struct thrum_loop, link);
-        for (uint32_t i = 0; l->ending && i < l->nslots; i++) {
-            struct lconn *c = loop_conn(l, i);
-            open |= c && lconn_lingers(c);
-        }
+        open |= l->told && loop_lingers(l);
     }
     lock_give(&lock);
     return open;

@@ -83,6 +83,7 @@ struct thrum_loop {
     _Atomic bool mail; /* it is not empty */
     bool box_shut;     /* like box under box_lock */
     bool ending;       /* what was posted finds no connection any more */
+    bool told;         /* its peers, that the program ends */
     thrum_id timer_ids;
     struct list timers;         /* thrum_loop_after */
     struct list jobs;           /* of open.c */

@@ -239,6 +239,7 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
         close_given(o);
         return error_set(err, st, "%s", thrum_status_text(st));
     }
+    int cancel = cancel_off();
     gate_in(l);
     st = make_listener(&s, 1, false, err);
     if (st == THRUM_OK)
@@ -257,6 +258,7 @@ thrum_status thrum_listen(thrum_listener **out, thrum_loop *l, const char *url, 
     }
     loop_after_call(l);
     gate_out(l);
+    cancel_back(cancel);
     return st;
 }
 
@@ -383,11 +385,12 @@ thrum_status thrum_serve_loops(thrum_listener **out, unsigned n, const char *url
     st = st ? st : add_loops(s, url, fds, n, err);
     for (size_t i = 0; st == THRUM_OK && i < s->nhomes; i++)
         accept_begin(s->homes[i]);
+    if (st == THRUM_OK)
+        *out = s; /* a callback may look for it as soon as there is a thread */
     for (; st == THRUM_OK && started < s->nhomes; started += st == THRUM_OK)
         st = start_thread(s->homes[started], err);
-    if (st == THRUM_OK) {
-        *out = s;
-    } else if (s) {
+    if (st != THRUM_OK && s) {
+        *out = NULL;
         undo_loops(s, started);
         listener_unref(s);
     }
@@ -563,7 +566,11 @@ static void cut_conn(struct lconn *c)
 static void deadline_over(struct later *x)
 {
     struct home *h = list_of(x, struct home, deadline);
+    lock_take(&h->listener->lock);
+    accept_end(h);
+    lock_give(&h->listener->lock);
     each_conn(h, cut_conn);
+    check_drained(h);
 }
 
 void home_stop(struct home *h)
@@ -657,8 +664,7 @@ static void open_to_home(struct thrum_loop *l, struct letter *x)
     struct to_home *t = (struct to_home *)(void *)x;
     if (l && !t->home->over)
         t->fn(t->home);
-    if (l) /* else the home is the parent's */
-        home_unref(t->home);
+    home_unref(t->home);
     mem_free(t);
 }
 

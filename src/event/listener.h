@@ -36,7 +36,7 @@ struct thrum_listener {
 struct home_accept {
     struct home *home;
     struct listener net;
-    struct later pause; /* after accepting failed for want of a descriptor or memory */
+    struct later pause; /* after accepting failed for want of a descriptor or memory; or before it ends */
     bool paused;
 };
 

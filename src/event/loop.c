@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* A pointer to anything of ours has its low bits free. */
 void *source_of(const void *p, enum source s)
@@ -115,9 +116,9 @@ static void conn_event(struct lconn *c, const struct poller_event *e)
     lconn_settle(c);
 }
 
-static void hand_out(struct thrum_loop *l, const struct poller_event *e)
+static void hand_out(const struct poller_event *e)
 {
-    if (e->data == NULL || loop_mine(l) != THRUM_OK) /* a callback of this turn has called fork, as below */
+    if (e->data == NULL)
         return;
     void *p = (void *)((uintptr_t)e->data & ~(uintptr_t)7);
     switch ((enum source)((uintptr_t)e->data & 7)) {
@@ -129,25 +130,29 @@ static void hand_out(struct thrum_loop *l, const struct poller_event *e)
 
 static void run_timers(struct thrum_loop *l)
 {
-    for (struct wheel_node *n; (n = wheel_pop(&l->conns, l->now));)
+    for (struct wheel_node *n; gate_goes_on(l) && (n = wheel_pop(&l->conns, l->now));)
         lconn_time(list_of(n, struct lconn, timer));
-    for (struct wheel_node *n; loop_mine(l) == THRUM_OK && (n = wheel_pop(&l->others, l->now));) {
+    for (struct wheel_node *n; gate_goes_on(l) && (n = wheel_pop(&l->others, l->now));) {
         struct later *x = list_of(n, struct later, timer);
         x->fn(x);
     }
+}
+
+static void settle_first(struct thrum_loop *l)
+{
+    struct lconn *c = lconn_undirty(l);
+    if (c->is_dead)
+        lconn_lay(c); /* it has ended in the list */
+    else
+        lconn_settle(c);
 }
 
 /* What is made dirty while this runs is looked at, too; each at its own pace: who dirties itself again comes
  * last. */
 static void settle_dirty(struct thrum_loop *l)
 {
-    while (l->dirty) {
-        struct lconn *c = lconn_undirty(l);
-        if (c->is_dead)
-            lconn_lay(c); /* it has ended in the list */
-        else
-            lconn_settle(c);
-    }
+    while (l->dirty)
+        settle_first(l);
 }
 
 static int64_t next_time(const struct thrum_loop *l)
@@ -159,7 +164,7 @@ static int64_t next_time(const struct thrum_loop *l)
 /* The poller is the parent's in a child of fork. */
 static void come_out(struct thrum_loop *l)
 {
-    if (loop_mine(l) != THRUM_OK)
+    if (!gate_goes_on(l))
         return;
     poller_flush(l->poller);
     if (l->foreign)
@@ -189,18 +194,35 @@ static int wait_for(struct thrum_loop *l, struct poller_event *e, int64_t until)
     return n;
 }
 
+/* The program ends, and leaves time to look whether this thread is to end before: nothing else is done. */
+static thrum_status idle(struct thrum_loop *l, int64_t until)
+{
+    enum { STEP_MS = 5 };
+    do {
+        gate_out(l); /* for as long as the peers are being told */
+        gate_in(l);
+        nanosleep(&(struct timespec){.tv_nsec = STEP_MS * CLOCK_MS}, NULL);
+        l->now = clock_now();
+    } while (l->now < until && !atomic_load(&l->stop) && post_is_empty(l));
+    return THRUM_OK;
+}
+
 /* One turn. E_SYSTEM: the system refuses to wait; E_FORKED: a callback has called fork, and this is the
  * child. */
 static thrum_status turn(struct thrum_loop *l, int64_t until)
 {
     struct poller_event e[LOOP_EVENTS];
+    if (!gate_goes_on(l))
+        return idle(l, until);
     l->turning = true;
     int n = wait_for(l, e, until);
-    for (int i = 0; i < n; i++)
-        hand_out(l, &e[i]);
-    post_deliver(l);
+    for (int i = 0; i < n && gate_goes_on(l); i++)
+        hand_out(&e[i]);
+    if (gate_goes_on(l))
+        post_deliver(l);
     run_timers(l);
-    settle_dirty(l);
+    while (l->dirty && gate_goes_on(l))
+        settle_first(l);
     lconn_bury(l);
     l->turning = false;
     post_turn_over(l);
@@ -296,9 +318,11 @@ int thrum_loop_fd(thrum_loop *l)
 {
     if (loop_mine(l) != THRUM_OK || l->listeners_own)
         return -1;
+    gate_in(l);
     int fd = poller_fd(l->poller);
     l->foreign = fd >= 0;
     loop_after_call(l);
+    gate_out(l);
     return fd;
 }
 
@@ -340,6 +364,8 @@ thrum_status thrum_loop_free(thrum_loop *l)
         return THRUM_E_STATE;
     if (!loop_is_here(l))
         return THRUM_E_THREAD;
+    int cancel = cancel_off();
     loop_destroy(l);
+    cancel_back(cancel);
     return THRUM_OK;
 }

@@ -41,13 +41,31 @@ static void take_all(struct thrum_loop *l, struct list *mine, bool shut)
     lock_give(&l->box_lock);
 }
 
+static struct letter *first_of(struct list *mine)
+{
+    struct letter *x = list_of(mine->next, struct letter, link);
+    list_remove(&x->link);
+    return x;
+}
+
 static void open_all(struct thrum_loop *l, struct list *mine)
 {
     while (!list_empty(mine)) {
-        struct letter *x = list_of(mine->next, struct letter, link);
-        list_remove(&x->link);
-        x->open(loop_mine(l) == THRUM_OK ? l : NULL, x); /* one of them may have called fork */
+        struct letter *x = first_of(mine);
+        x->open(loop_mine(l) == THRUM_OK ? l : NULL, x);
     }
+}
+
+/* In front of what has come since. */
+static void put_back(struct thrum_loop *l, struct list *mine)
+{
+    struct list since;
+    lock_take(&l->box_lock);
+    list_move(&since, &l->box);
+    list_move(&l->box, mine);
+    while (!list_empty(&since))
+        list_push(&l->box, &first_of(&since)->link);
+    lock_give(&l->box_lock);
 }
 
 /* What is posted while these are opened, or by a callback that runs later in the turn, waits for the next. */
@@ -57,14 +75,19 @@ void post_deliver(struct thrum_loop *l)
     if (post_is_empty(l))
         return;
     take_all(l, &mine, false);
-    open_all(l, &mine);
+    while (!list_empty(&mine) && gate_goes_on(l)) {
+        struct letter *x = first_of(&mine);
+        x->open(l, x);
+    }
+    if (!list_empty(&mine))
+        put_back(l, &mine);
 }
 
 /* Who posts from within a turn does not wake the loop, so the turn does when it ends: the next does not
  * sleep. */
 void post_turn_over(struct thrum_loop *l)
 {
-    if (!post_is_empty(l))
+    if (!post_is_empty(l) && gate_goes_on(l))
         poller_wake(l->poller);
 }
 
@@ -92,14 +115,14 @@ struct posted {
 
 static void open_posted(struct thrum_loop *l, struct letter *x)
 {
-    struct posted *p = (struct posted *)(void *)x;
-    if (l) {
-        struct lconn *c = l->ending ? NULL : lconn_find(l, p->to);
-        gate_out(l);
-        p->fn((thrum_conn *)(void *)c, p->arg);
-        gate_in(l);
-    }
-    mem_free(p);
+    const struct posted p = *(struct posted *)(void *)x;
+    mem_free(x); /* fn need not come back */
+    if (!l)
+        return;
+    struct lconn *c = l->ending ? NULL : lconn_find(l, p.to);
+    gate_out(l);
+    p.fn((thrum_conn *)(void *)c, p.arg);
+    gate_in(l);
 }
 
 thrum_status thrum_post(thrum_loop *l, thrum_id to, void (*fn)(thrum_conn *c, void *arg), void *arg)

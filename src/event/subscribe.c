@@ -150,8 +150,7 @@ static void open_publication(struct thrum_loop *l, struct letter *x)
     struct publication *p = (struct publication *)(void *)x;
     if (l && !p->home->over && !l->ending)
         deliver(p->home, p->topic, p->n, p->frame, NULL);
-    if (l) /* else the home is the parent's */
-        home_unref(p->home);
+    home_unref(p->home);
     shared_drop(p->frame);
     mem_free(p);
 }

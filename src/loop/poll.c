@@ -40,6 +40,8 @@ static void polls_free(struct poller *p)
 {
     struct polls *s = of(p);
     wake_close(&p->wake);
+    if (!lock_is_free(&s->lock))
+        return;
     lock_destroy(&s->lock);
     mem_free(s->set);
     mem_free(s->copy);

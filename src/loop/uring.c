@@ -414,9 +414,11 @@ static void uring_free(struct poller *p)
             end_requests(u);
         io_uring_queue_exit(&u->ring);
     }
-    pool_free(&u->pool);
     wake_close(&p->wake);
     alarm_close(&p->alarm);
+    if (!lock_is_free(&u->lock))
+        return;
+    pool_free(&u->pool);
     lock_destroy(&u->lock);
     mem_free(u->set);
     mem_free(u->sends);

@@ -64,14 +64,52 @@ static BIO *memory_bio(const void *p, size_t n)
     return n <= INT_MAX ? BIO_new_mem_buf(p, (int)n) : NULL;
 }
 
+/* What was not finished when the gate was shut. */
+struct unfinished {
+    struct tls_left left; /* first */
+    SSL_CTX *ctx;
+    BIO *b;
+};
+
+static void leave_unfinished(SSL_CTX *ctx, BIO *b)
+{
+    struct unfinished *u = mem_zalloc(sizeof *u);
+    if (!u)
+        return;
+    u->ctx = ctx;
+    u->b = b;
+    tls_abandon(&u->left);
+}
+
+static bool is_trust_the_systems(const thrum_tls_options *o)
+{
+    return !o->ssl_ctx && !o->ca_file && !o->ca_dir && !o->ca;
+}
+
+/* The system's: SSL_CERT_FILE and SSL_CERT_DIR count; no file: nobody is trusted, and the handshake says so.
+ * That is a hundred certificates and more, for which OpenSSL takes longer than the end of the program may
+ * wait; so one at a time. False: it has ended, and we are not inside any more. */
+static bool load_systems_trust(SSL_CTX *ctx)
+{
+    const char *file = secure_getenv(X509_get_default_cert_file_env());
+    BIO *b = BIO_new_file(file ? file : X509_get_default_cert_file(), "r");
+    (void)SSL_CTX_set_default_verify_dir(ctx);
+    for (X509 *x; b && (x = PEM_read_bio_X509_AUX(b, NULL, give_password, NULL));) {
+        (void)X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), x);
+        X509_free(x);
+        tls_leave();
+        if (!tls_enter()) {
+            leave_unfinished(ctx, b);
+            return false;
+        }
+    }
+    BIO_free(b);
+    ERR_clear_error();
+    return true;
+}
+
 static thrum_status load_trust(SSL_CTX *ctx, const thrum_tls_options *o, thrum_error *err)
 {
-    if (!o->ca_file && !o->ca_dir && !o->ca) {
-        (void)SSL_CTX_set_default_verify_paths(ctx); /* SSL_CERT_FILE and SSL_CERT_DIR count; no file: nobody
-                                                        is trusted, and the handshake says so */
-        ERR_clear_error();
-        return THRUM_OK;
-    }
     if (o->ca_file && SSL_CTX_load_verify_file(ctx, o->ca_file) != 1)
         return tls_explain_setting(err, THRUM_E_CERTIFICATE, ".ca_file", o->ca_file);
     if (o->ca_dir && SSL_CTX_load_verify_dir(ctx, o->ca_dir) != 1)
@@ -290,7 +328,7 @@ static thrum_status fill_ctx(SSL_CTX *ctx, const thrum_tls_options *o, struct tl
 {
     static const unsigned char context[] = "thrum";
     thrum_status s = set_ciphers(ctx, o, err);
-    s = s ? s : load_trust(ctx, o, err);
+    s = s || is_trust_the_systems(o) ? s : load_trust(ctx, o, err);
     s = s ? s : load_identity(ctx, o, config, err);
     s = s ? s : set_alpn(ctx, o->alpn, err);
     s = s ? s : set_keylog(ctx, o->keylog_file, err);
@@ -366,9 +404,16 @@ static thrum_status make_from(SSL_CTX **ctx, struct tls_config *config, const th
     if (s != THRUM_OK)
         return s;
     tls_start();
-    if (!tls_enter())
+    bool inside = tls_enter();
+    if (inside) {
+        s = make(ctx, config, &o, err);
+        if (s == THRUM_OK && is_trust_the_systems(&o))
+            inside = load_systems_trust(*ctx);
+    }
+    if (!inside) {
+        config_free(config);
         return error_set(err, THRUM_E_TLS, "the program is ending");
-    s = make(ctx, config, &o, err);
+    }
     ERR_clear_error();
     tls_leave();
     return s;

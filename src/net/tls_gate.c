@@ -121,8 +121,12 @@ void tls_abandon(struct tls_left *l)
 
 static void wait_empty(int64_t deadline)
 {
-    while (atomic_load(&inside) > 0 && clock_now() < deadline)
-        sched_yield();
+    enum { YIELDS = 16, STEP_NS = 100 * 1000 };
+    for (int i = 0; atomic_load(&inside) > 0 && clock_now() < deadline; i++)
+        if (i < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
 }
 
 void tls_fork_lock(void)

@@ -96,7 +96,9 @@ static struct holder left;
 static void reset_in_child(void)
 {
     CHILD_CHECK(!lock_try(&left.lock)); /* its holder is not in this process */
+    CHILD_CHECK(!lock_is_free(&left.lock));
     lock_reset(&left.lock);
+    CHILD_CHECK(lock_is_free(&left.lock));
     lock_take(&left.lock);
     lock_assert_held(&left.lock);
     lock_give(&left.lock);

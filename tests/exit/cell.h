@@ -43,11 +43,13 @@ const char *__lsan_default_options(void)
 {
     return "print_suppressions=0";
 }
-/* Nor does a child free what was on the stack of a thread that it does not have. */
+/* Nor does a child free what was on the stack of a thread that it does not have, or that is its own by
+ * another number; nor anybody what was on one that has left a callback by pthread_exit. */
 __attribute__((visibility("default"))) int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
-    return in_child && is_connecting();
+    return (in_child && (is_connecting() || strncmp(state, "in-", 3) == 0)) ||
+           is(way, "callback-pthread_exit");
 }
 enum { SETTLE_MS = 300 };
 #else

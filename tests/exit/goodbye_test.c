@@ -1,10 +1,9 @@
 /* goodbye_test.c: contract E3. What the peer of a program that ends reads: Close 1001 by default, with time
  * to answer where that is asked for, nothing where that is; and never a byte of the goodbye inside a frame
  * that another thread writes. */
-#include "exit_test.h"
+#include "goodbye.h"
 
-enum { FILL = 0x5a, ROUNDS = 30 };
-static const uint8_t answer[] = {0x03, 0xe9};
+enum { ROUNDS = 30 };
 
 static thrum_conn *accept_at(int fd)
 {
@@ -48,14 +47,6 @@ static pid_t shake(int (*fn)(int fd), int *peer)
     return pid;
 }
 
-static void read_goodbye(int peer)
-{
-    uint8_t first, body[2];
-    uint64_t n;
-    check(get_head(peer, &first, &n) && first == 0x88 && n == 2);
-    check(get(peer, body, 2) && memcmp(body, answer, 2) == 0);
-}
-
 static void test_policies(void)
 {
     int peer;
@@ -85,7 +76,6 @@ static void test_policies(void)
 }
 
 /* ---- a frame that another thread writes ---- */
-static size_t message_size;
 static long leave_after_us;
 
 _Noreturn static void *send_for_ever(void *arg)
@@ -106,35 +96,6 @@ static int leave_while_sending(int fd)
     start(send_for_ever, c); /* one waits for its turn */
     nanosleep(&(struct timespec){.tv_nsec = leave_after_us * 1000}, NULL);
     return 7;
-}
-
-/* True when the stream ended in a goodbye; false when it was cut, and then inside a frame or behind a whole
- * one. */
-static bool read_all(int peer)
-{
-    static uint8_t page[1 << 16];
-    uint8_t first;
-    uint64_t n;
-    while (get_head(peer, &first, &n)) {
-        if (first == 0x88) {
-            uint8_t body[3];
-            check(n == 2 && get(peer, body, 2) && memcmp(body, answer, 2) == 0);
-            check(!get(peer, body, 1));
-            return true;
-        }
-        check(first == 0x82 && n == message_size);
-        while (n > 0) {
-            size_t piece = n < sizeof page ? (size_t)n : sizeof page;
-            memset(page, FILL, piece);
-            bool whole = get(peer, page, piece);
-            for (size_t i = 0; i < piece; i++) /* what was cut off stands as it was filled */
-                check(page[i] == FILL);
-            if (!whole)
-                return false;
-            n -= piece;
-        }
-    }
-    return false;
 }
 
 static void test_never_inside_a_frame(void)

@@ -69,6 +69,26 @@ static void only_what_was_asked_for(void **state)
     event(&two, POLLER_IN);
 }
 
+/* What has become ready is told of what is armed now, and not of what was. */
+static void armed_otherwise_with_news_on_the_way(void **state)
+{
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    poller_flush(p);
+    put();
+    poller_flush(p);
+    assert_int_equal(poller_arm(p, a[0], POLLER_OUT, &two), 0);
+    event(&two, POLLER_OUT);
+    nothing();
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &one), 0);
+    poller_flush(p);
+    assert_int_equal(poller_arm(p, a[0], 0, &one), 0);
+    poller_flush(p);
+    assert_int_equal(poller_arm(p, a[0], POLLER_IN, &two), 0);
+    event(&two, POLLER_IN);
+    nothing();
+}
+
 static void armed_with_nothing_is_silent(void **state)
 {
     (void)state;
@@ -596,8 +616,9 @@ static void every_failure(void **state)
 
 #define COMMON_CHECKS                                                                                        \
     CHECK(reported_once_until_armed_again), CHECK(reported_for_as_long_as_it_is_so),                         \
-        CHECK(only_what_was_asked_for), CHECK(armed_with_nothing_is_silent), CHECK(the_end_is_always_told),  \
-        CHECK(forgotten_is_gone), CHECK(a_number_may_be_another_file), CHECK(errors_of_arming),              \
+        CHECK(only_what_was_asked_for), CHECK(armed_otherwise_with_news_on_the_way),                         \
+        CHECK(armed_with_nothing_is_silent), CHECK(the_end_is_always_told), CHECK(forgotten_is_gone),        \
+        CHECK(a_number_may_be_another_file), CHECK(errors_of_arming),                                        \
         CHECK(armed_from_another_thread_during_the_wait), CHECK(forgotten_during_the_wait),                  \
         CHECK(silenced_during_the_wait), CHECK(armed_anew_between_readiness_and_report), CHECK(woken),       \
         CHECK(woken_from_a_signal_handler), CHECK(a_signal_ends_the_wait_quietly),                           \
