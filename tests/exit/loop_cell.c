@@ -147,8 +147,10 @@ static void fill(thrum_conn *c, void *arg)
 static void look_at_pending(thrum_conn *c, void *arg)
 {
     static size_t before;
-    size_t n = c ? thrum_conn_pending(c) : 0;
     (void)arg;
+    if (!c) /* it is not there yet */
+        return;
+    size_t n = thrum_conn_pending(c);
     reached = n > 0 && n == before;
     before = n;
 }

@@ -492,8 +492,9 @@ def main():
     parser.add_argument("--quick", action="store_true", help="of the blocking front a part that has every way and state")
     parser.add_argument("--full", action="store_true", help="of loops all cells; without it, or a filter, a few dozen")
     parser.add_argument("--leave-out", default="", help="ways out that are not taken, for ThreadSanitizer: it forgets a "
-                        "thread's locks when that is cancelled in a system call (cancel), and has a thread of its own that keeps "
-                        "a process alive which ends with its last thread (pthread_exit)")
+                        "thread's locks when that is cancelled in a system call (cancel), has a thread of its own that keeps "
+                        "a process alive which ends with its last thread (pthread_exit), or is gone itself when a process "
+                        "does (callback-return)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build" / "exit-matrix.tsv")
     options = parser.parse_args()
     todo = choose(options)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""judges.py PEER ROLE: other implementations against matrix (thrum, in the other role) over {text, binary} x {0, 1, 125, 126,
+"""judges.py PEER ROLE [loop]: other implementations against matrix (thrum, in the other role), or its twin on loops, over {text, binary} x {0, 1, 125, 126,
 65535, 65536, 1 MiB, three fragments} x {deflate on, off, no takeover}, each message twice; every echo is compared byte for
 byte, the extension that was agreed on, and the close codes both ways.
   websockets client|server   aiohttp client|server   ws client|server (node)   chromium client
-Writes build/judges/PEER-ROLE.tsv (peer, its role, deflate, what, outcome). Status 77: the peer is not to be had here; under
+Writes build/judges/PEER-ROLE.tsv or PEER-ROLE-loop.tsv (peer, its role, deflate, what, outcome). Status 77: the peer is not to be had here; under
 CI=true that is a failure. Every wait has a bound, and only processes started here are ended."""
 
 import asyncio
@@ -22,6 +22,8 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("JUDGES_BUILD", "."))
+FRONT = sys.argv[3] if len(sys.argv) > 3 else "blocking"
+PROGRAM = BUILD / {"blocking": "matrix", "loop": "loop_matrix"}[FRONT]
 NODE_MODULES = ROOT / "build" / "node" / "node_modules"
 PATIENCE = 60
 MIB = 1 << 20
@@ -93,7 +95,7 @@ def judge_report(mode, text):
 
 
 def thrum_client(mode, url):
-    ran = subprocess.run([BUILD / "matrix", "client", mode, url], capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
+    ran = subprocess.run([PROGRAM, "client", mode, url], capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
     judge(mode, "the program", ran.returncode == 0 or ran.stderr.strip())
     judge_report(mode, ran.stdout)
 
@@ -106,7 +108,7 @@ def judge_server_saw(mode, lines):
 
 def against_thrum_server(play):
     for mode in MODES:
-        with running(BUILD / "matrix", "server", mode) as server:
+        with running(PROGRAM, "server", mode) as server:
             judge_report(mode, play(mode, line_of(server)))
             judge_server_saw(mode, [line_of(server), line_of(server)])
 
@@ -305,7 +307,7 @@ def needs(peer):
 
 
 def main():
-    peer, role = sys.argv[1:]
+    peer, role = sys.argv[1:3]
     why = needs(peer)
     if why:
         skip(why)
@@ -317,10 +319,11 @@ def main():
     folder = ROOT / "build" / "judges"
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"{peer}\t{role}\t{mode}\t{what}\t{outcome}" for mode, what, outcome in outcomes]
-    (folder / f"{peer}-{role}.tsv").write_text("peer\trole\tdeflate\twhat\toutcome\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    name = f"{peer}-{role}" if FRONT == "blocking" else f"{peer}-{role}-{FRONT}"
+    (folder / f"{name}.tsv").write_text("peer\trole\tdeflate\twhat\toutcome\n" + "\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
     bad = sum(outcome != "ok" for _, _, outcome in outcomes)
-    print(f"{peer} as {role}: {len(outcomes) - bad} ok, {bad} failed")
+    print(f"{peer} as {role}, {FRONT} front: {len(outcomes) - bad} ok, {bad} failed")
     sys.exit(1 if bad else 0)
 
 

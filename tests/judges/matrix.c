@@ -4,60 +4,28 @@
  * prints "agreed EXTENSIONS" and "answered CODE"; then has itself closed with 4001 and prints "told CODE
  *                               REASON"
  * MODE: on, off, no-takeover. The text "close me" asks either server to close with 4001 "as asked". */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "matrix.h"
 #include <thrum/server.h>
 #include <unistd.h>
-
-enum { MIB = 1 << 20, LIMIT = 4 * MIB, PART = 10000, PATIENCE_MS = 20000 };
-static const size_t sizes[] = {0, 1, 125, 126, 65535, 65536, MIB};
-static uint8_t message[MIB];
-
-static void give_up(const char *what)
-{
-    fprintf(stderr, "matrix: %s\n", what);
-    exit(1);
-}
-
-static void check(thrum_status s, const char *what)
-{
-    if (s == THRUM_OK)
-        return;
-    fprintf(stderr, "matrix: %s: %s\n", what, thrum_status_text(s));
-    exit(1);
-}
-
-/* judges.py, peer.js and page.html write the same. */
-static void fill(thrum_kind k, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        message[i] = k == THRUM_TEXT ? (uint8_t)('a' + (i * i + i / 7) % 23) : (uint8_t)(i * 7 + i / 251);
-}
 
 static void expect(thrum_conn *c, thrum_kind k, size_t n)
 {
     thrum_message m;
     check(thrum_recv(c, &m, PATIENCE_MS), "no echo");
-    if (m.kind != k || m.len != n || memcmp(m.data, message, n) != 0) {
-        fprintf(stderr, "matrix: of %zu bytes came back %zu, or others\n", n, m.len);
-        exit(1);
-    }
+    compare(&m, k, n);
     thrum_message_release(&m);
 }
 
 static void say_all(thrum_conn *c, thrum_kind k)
 {
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (size_t i = 0; i < SIZES; i++)
         for (int twice = 0; twice < 2; twice++) {
             fill(k, sizes[i]);
             check(thrum_send(c, k, message, sizes[i]), "send");
             expect(c, k, sizes[i]);
         }
-    fill(k, 3 * PART);
-    for (size_t i = 0; i < 3; i++)
-        check(thrum_send_part(c, k, message + i * PART, PART, i == 2), "send_part");
-    expect(c, k, 3 * PART);
+    say_parts(c, k);
+    expect(c, k, PARTS * PART);
 }
 
 static void be_closed(const char *url, const thrum_client_options *o)
@@ -69,8 +37,9 @@ static void be_closed(const char *url, const thrum_client_options *o)
     check(thrum_send(c, THRUM_TEXT, "close me", 8), "send");
     if (thrum_recv(c, &m, PATIENCE_MS) != THRUM_E_CLOSED)
         give_up("it did not close");
-    thrum_closing end = {.size = sizeof end};
-    check(thrum_conn_closing(c, &end), "closing");
+    thrum_closing end;
+    if (!has_ended(c, &end))
+        give_up("closing");
     printf("told %u %s\n", end.recv_code, end.recv_reason);
     thrum_conn_free(c);
 }
@@ -81,13 +50,13 @@ static int be_client(const thrum_client_options *o, const char *url)
     thrum_error e;
     if (thrum_connect(&c, url, o, &e) != THRUM_OK)
         give_up(e.text);
-    const char *with = thrum_conn_extensions(c);
-    printf("agreed %s\n", with ? with : "");
+    print_agreed(c);
     say_all(c, THRUM_TEXT);
     say_all(c, THRUM_BINARY);
     check(thrum_close(c, 3001, "bye"), "close");
-    thrum_closing end = {.size = sizeof end};
-    check(thrum_conn_closing(c, &end), "closing");
+    thrum_closing end;
+    if (!has_ended(c, &end))
+        give_up("closing");
     printf("answered %u\n", end.recv_code);
     thrum_conn_free(c);
     be_closed(url, o);
@@ -99,14 +68,14 @@ static void echo(thrum_conn *c, void *arg)
     thrum_message m;
     (void)arg;
     while (thrum_recv(c, &m, THRUM_FOREVER) == THRUM_OK) {
-        bool close = m.len == 8 && memcmp(m.data, "close me", 8) == 0;
-        thrum_status s = close ? thrum_close(c, 4001, "as asked") : thrum_send(c, m.kind, m.data, m.len);
+        thrum_status s =
+            is_close_me(&m) ? thrum_close(c, 4001, "as asked") : thrum_send(c, m.kind, m.data, m.len);
         thrum_message_release(&m);
         if (s != THRUM_OK)
             break;
     }
-    thrum_closing end = {.size = sizeof end};
-    if (thrum_conn_closing(c, &end) == THRUM_OK)
+    thrum_closing end;
+    if (has_ended(c, &end))
         printf("ended %u %s\n", end.recv_code, end.recv_reason);
     fflush(stdout);
 }
@@ -130,8 +99,7 @@ int main(int argc, char **argv)
 {
     static const char *const any[] = {"*", NULL};
     const char *mode = argc > 2 ? argv[2] : "";
-    thrum_switch on = strcmp(mode, "off") == 0 ? THRUM_OFF : THRUM_ON;
-    thrum_switch alone = strcmp(mode, "no-takeover") == 0 ? THRUM_ON : THRUM_OFF;
+    thrum_switch on = wants_compression(mode), alone = wants_no_takeover(mode);
     if (argc == 3 && strcmp(argv[1], "server") == 0)
         return be_server(THRUM_SERVER(.serve = echo, .origins = any, .max_message = LIMIT, .compression = on,
                                       .server_no_context_takeover = alone,
