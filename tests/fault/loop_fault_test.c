@@ -279,7 +279,7 @@ static const struct scenario {
     const char *name;
     fault_scenario fn;
     const char *stride; /* where nothing else is asked for: all points of all scenarios take minutes */
-} scenarios[] = {{"loop", loop_scenario, "5"}, {"loops", crew_scenario, "7"}};
+} scenarios[] = {{"loop", loop_scenario, "2"}, {"loops", crew_scenario, "3"}};
 
 static void run(void **state)
 {
