@@ -96,13 +96,15 @@ static int enter_unlocked(struct uring *u, unsigned submit, int64_t deadline)
 
 enum { ENDED, GO_ON }; /* of a turn: a signal has come, or the time is over; not so */
 
-/* The kernel has no room for what is to be submitted. Without it some may come to an end. */
+/* The kernel has no room for what is to be submitted. Without it some may come to an end. A wake is looked
+ * for here, as the request that would tell of it may be among what is not submitted. */
 static int catch_breath(struct uring *u, int64_t deadline)
 {
     const int64_t soon = clock_after(clock_now(), BREATH_MS);
     if (ring_has_answers(u))
         return GO_ON;
     int r = enter_unlocked(u, 0, deadline < soon ? deadline : soon);
+    u->woken |= wake_take(&u->poller.wake);
     return r >= 0 || r == -ETIME ? GO_ON : r == -EINTR ? ENDED : r;
 }
 
