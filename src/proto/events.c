@@ -97,13 +97,19 @@ void events_review(thrum_proto *p)
     }
 }
 
+void events_come_back(thrum_proto *p)
+{
+    if (list_empty(&p->events) && !p->answering && !outbox_has_fresh(p))
+        proto_unhold(p);
+}
+
 /* Whoever asks for more has done with what came before. */
 static void come_back(thrum_proto *p)
 {
     if (!list_empty(&p->events))
         return;
     p->answering = false;
-    proto_unhold(p);
+    events_come_back(p);
 }
 
 void proto_set_taker(thrum_proto *p, bool taker)

@@ -172,6 +172,16 @@ thrum_status outbox_answer(thrum_proto *p, thrum_slice s)
     return queue_control(p, FRAME_PONG, s, true);
 }
 
+bool outbox_has_fresh(const thrum_proto *p)
+{
+    list_each (l, &p->out) {
+        const struct item *i = list_of(l, struct item, link);
+        if (i->data && i->done == 0)
+            return true;
+    }
+    return false;
+}
+
 /* What is neither data nor passes it stays: the 101, and the rest of a frame that has begun. */
 void outbox_drop_fresh(thrum_proto *p, bool control_too)
 {
@@ -649,6 +659,8 @@ void thrum_proto_out_done(thrum_proto *p, size_t n, thrum_time now)
         mem_free(p->stage);
         p->stage = NULL;
     }
+    if (p->held)
+        events_come_back(p);
     control_check_end(p);
 }
 

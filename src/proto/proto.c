@@ -60,7 +60,8 @@ static void fail_now(thrum_proto *p, uint16_t code, thrum_status s, const char *
 static bool hold(thrum_proto *p, uint16_t code, thrum_status s, const char *why)
 {
     bool of_peer = s == THRUM_E_PROTOCOL || s == THRUM_E_UTF8 || s == THRUM_E_TOO_BIG;
-    if (p->state != THRUM_OPEN || !of_peer || (p->queued == 0 && !p->answering))
+    bool answered = p->queued == 0 && !p->answering && !outbox_has_fresh(p);
+    if (p->state != THRUM_OPEN || !of_peer || answered)
         return false;
     struct verdict *v = mem_alloc(sizeof *v);
     if (!v)

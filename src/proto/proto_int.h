@@ -136,7 +136,8 @@ thrum_proto *proto_make(const struct settings *s, const thrum_host *h, bool serv
 void proto_set_state(thrum_proto *p, thrum_state s, const char *why);
 /* The one way to fail: keeps the first error, sends Close with the code where that is possible, ends reading.
  * A rule that the peer broke behind messages still to be answered ends reading only; the rest is put off
- * until the user asks for more than there is (proto_unhold), or a second has gone by. */
+ * until the user asks for more than there is, and what he has sent has left (events_come_back), or a second
+ * has gone by. */
 void proto_fail(thrum_proto *p, uint16_t code, thrum_status s, const char *fmt, ...) THRUM_PRINTF(4, 5);
 void proto_unhold(thrum_proto *p);
 void proto_end(thrum_proto *p); /* the stream can be closed */
@@ -186,6 +187,7 @@ void control_check_end(thrum_proto *p);
 thrum_status outbox_bytes(thrum_proto *p, const void *d, size_t n);
 thrum_status outbox_control(thrum_proto *p, uint8_t opcode, thrum_slice s);
 thrum_status outbox_answer(thrum_proto *p, thrum_slice s); /* the Pong to a Ping of the peer's */
+bool outbox_has_fresh(const thrum_proto *p);               /* data that has not begun to be written */
 void outbox_drop_fresh(thrum_proto *p, bool control_too);
 void outbox_drop_all(thrum_proto *p);
 void outbox_free(thrum_proto *p);
@@ -193,6 +195,8 @@ void outbox_free(thrum_proto *p);
 bool event_push(thrum_proto *p, thrum_event_kind what, uint16_t code, thrum_message m);
 bool event_push_copy(thrum_proto *p, thrum_event_kind what, uint16_t code, const uint8_t *d, size_t n);
 void events_free(thrum_proto *p);
+/* A failure that was put off is put off no longer, where nothing is to be answered any more. */
+void events_come_back(thrum_proto *p);
 void events_review(thrum_proto *p); /* the water mark may have been crossed */
 
 #endif

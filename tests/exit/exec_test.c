@@ -1,9 +1,10 @@
-/* exec_test.c: contract E8. Every descriptor of the library is close-on-exec: what is started from a process
- * full of connections, also in the midst of making one, sees the descriptors that the user left open and no
- * others. */
+/* exec_test.c: contract E8, of both fronts. Every descriptor of the library is close-on-exec: what is started
+ * from a process full of connections, also in the midst of making one, sees the descriptors that the user
+ * left open and no others. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <thrum/loop.h>
 #include "exit_test.h"
 
 enum { ROUNDS = 20, USERS_OWN = 3, COUNTED = 40 };
@@ -56,6 +57,46 @@ static void wait_for_end(thrum_conn *c, void *arg)
         thrum_message_release(&m);
 }
 
+/* A loop of the program's, whose clients come and go: each is ended as soon as it is open. */
+static thrum_loop *loop;
+static const thrum_handlers *come_and_go_on(void);
+
+static void open_one(void *url)
+{
+    check_status(thrum_open(loop, url, NULL, come_and_go_on(), url, NULL, NULL), THRUM_OK);
+}
+
+static void end_it(thrum_conn *c, void *arg)
+{
+    (void)arg;
+    check_status(thrum_close(c, 1000, NULL), THRUM_OK);
+}
+
+static void next_one(thrum_conn *c, const thrum_error *why, void *arg)
+{
+    (void)c;
+    (void)why;
+    if (!stop)
+        check_status(thrum_loop_after(loop, 1, open_one, arg, NULL), THRUM_OK);
+}
+
+static const thrum_handlers *come_and_go_on(void)
+{
+    static const thrum_handlers on = {.size = sizeof on, .on_open = end_it, .on_close = next_one};
+    return &on;
+}
+
+static void *drive(void *arg)
+{
+    check_status(thrum_loop_new(&loop, NULL), THRUM_OK);
+    (void)thrum_loop_fd(loop); /* with what it needs for another loop */
+    for (int i = 0; i < 4; i++)
+        open_one(arg);
+    check_status(thrum_loop_run(loop, THRUM_FOREVER), THRUM_OK);
+    check_status(thrum_loop_free(loop), THRUM_OK);
+    return NULL;
+}
+
 static void *come_and_go(void *arg)
 {
     while (!stop) {
@@ -70,6 +111,7 @@ static void *come_and_go(void *arg)
 int main(int argc, char **argv)
 {
     thrum_server *server, *local;
+    thrum_listener *loops;
     thrum_conn *idle, *over_unix;
     char *url, path[64];
     if (argc == 2 && strcmp(argv[1], "--count") == 0)
@@ -87,11 +129,16 @@ int main(int argc, char **argv)
     check_status(thrum_connect(&over_unix, path, NULL, NULL), THRUM_OK);
     await(thrum_library_threads() >= 5); /* the warden has a poller, the acceptors theirs */
     start_another();
-    pthread_t a = start(come_and_go, url), b = start(come_and_go, path);
+    check_status(thrum_serve_loops(&loops, 2, "ws://127.0.0.1:0/",
+                                   THRUM_SERVER(.handlers = THRUM_HANDLERS(.on_open = NULL)), NULL),
+                 THRUM_OK);
+    pthread_t a = start(come_and_go, url), b = start(come_and_go, path),
+              c = start(drive, (void *)(uintptr_t)thrum_listener_url(loops));
     for (int i = 0; i < ROUNDS; i++)
         start_another();
     stop = true;
-    check(pthread_join(a, NULL) == 0 && pthread_join(b, NULL) == 0);
+    check(pthread_join(a, NULL) == 0 && pthread_join(b, NULL) == 0 && pthread_join(c, NULL) == 0);
+    thrum_listener_free(loops);
     thrum_conn_free(idle);
     thrum_conn_free(over_unix);
     thrum_server_free(local);

@@ -2,6 +2,7 @@
  * ever runs on them; a call that is interrupted resumes with its deadline kept, or says so where that is
  * asked for; there is no SIGPIPE. */
 #include <dirent.h>
+#include <thrum/loop.h>
 #include "exit_test.h"
 
 static _Atomic int handled, on_library_thread;
@@ -124,6 +125,78 @@ static void test_flood(const char *url)
     check(handled > 0 && on_library_thread == 0);
 }
 
+/* ---- loops ---- */
+static void answer(thrum_conn *c, const thrum_message *m, void *arg)
+{
+    (void)arg;
+    check_status(thrum_send(c, m->kind, m->data, m->len), THRUM_OK);
+}
+
+static void begin(thrum_conn *c, void *arg)
+{
+    (void)arg;
+    check_status(thrum_send(c, THRUM_TEXT, "hello", 5), THRUM_OK);
+}
+
+static int turns;
+static void go_on(thrum_conn *c, const thrum_message *m, void *arg)
+{
+    (void)arg;
+    if (++turns < 300)
+        check_status(thrum_send(c, m->kind, m->data, m->len), THRUM_OK);
+    else
+        thrum_loop_stop(thrum_conn_loop(c));
+}
+
+static thrum_loop *interrupted_loop;
+static void stop_loop(int sig)
+{
+    on_signal(sig);
+    thrum_loop_stop(interrupted_loop);
+}
+
+static void *interrupt_once(void *arg)
+{
+    int seen = handled;
+    pthread_kill(*(pthread_t *)arg, SIGUSR2);
+    await(handled > seen);
+    return NULL;
+}
+
+/* A loop that is interrupted all the time keeps its deadline, and a handler may stop it. */
+static void test_loops(void)
+{
+    thrum_listener *s;
+    thrum_loop *l;
+    pthread_t self = pthread_self();
+    check_status(thrum_serve_loops(&s, 2, "ws://127.0.0.1:0/",
+                                   THRUM_SERVER(.handlers = THRUM_HANDLERS(.on_message = answer)), NULL),
+                 THRUM_OK);
+    check_status(thrum_loop_new(&l, NULL), THRUM_OK);
+    check_status(thrum_open(l, thrum_listener_url(s), NULL,
+                            THRUM_HANDLERS(.on_open = begin, .on_message = go_on), NULL, NULL, NULL),
+                 THRUM_OK);
+    stop = false;
+    pthread_t t = start(flood, NULL);
+    check_status(thrum_loop_run(l, 60 * HANG_MS), THRUM_OK);
+    check(turns == 300);
+    int64_t before = now_ms();
+    int seen = handled;
+    check_status(thrum_loop_run(l, 300), THRUM_E_TIMEOUT);
+    check(now_ms() - before >= 299 && handled > seen);
+    check(look_at_all() >= 2);
+    stop = true;
+    check(pthread_join(t, NULL) == 0);
+    interrupted_loop = l;
+    signal(SIGUSR2, stop_loop);
+    t = start(interrupt_once, &self);
+    check_status(thrum_loop_run(l, 60 * HANG_MS), THRUM_OK);
+    check(pthread_join(t, NULL) == 0);
+    check(on_library_thread == 0);
+    check_status(thrum_loop_free(l), THRUM_OK);
+    thrum_listener_free(s);
+}
+
 /* ---- interruptible ---- */
 static void *interrupt_until_stopped(void *arg)
 {
@@ -175,6 +248,7 @@ int main(void)
     check_status(thrum_serve(&server, "ws://127.0.0.1:0/", THRUM_SERVER(.serve = echo_serve), NULL),
                  THRUM_OK);
     test_flood(thrum_server_url(server));
+    test_loops();
     test_interrupted();
     test_no_sigpipe();
     thrum_server_free(server);

@@ -218,6 +218,37 @@ static void test_the_error_waits_for_the_answers(void **state)
     thrum_proto_free(p);
 }
 
+/* As a loop does it: what is sent in answer leaves later, and more is asked for before. */
+static void test_the_error_waits_for_answers_to_leave(void **state)
+{
+    char out[256];
+    thrum_event e;
+    (void)state;
+    for (int leaves = 0; leaves < 2; leaves++) {
+        thrum_proto *p = open_server(NULL);
+        say(p, 0x81, "a", 1);
+        assert_true(thrum_proto_event(p, &e));
+        assert_status(thrum_proto_send(p, THRUM_TEXT, (thrum_slice){(const uint8_t *)"a", 1}, true),
+                      THRUM_OK);
+        thrum_message_release(&e.message);
+        assert_false(thrum_proto_event(p, &e));
+        say(p, 0xc1, "c", 1);
+        assert_false(thrum_proto_event(p, &e));
+        assert_int_equal(thrum_proto_state(p), THRUM_OPEN);
+        if (!leaves) /* the peer does not read */
+            thrum_proto_tick(p, thrum_proto_deadline(p));
+        size_t n = take_out(p, out, sizeof out);
+        assert_true(n > 7);
+        assert_memory_equal(out,
+                            leaves ? "\x81\x01"
+                                     "a\x88"
+                                   : "\x88",
+                            leaves ? 4 : 1);
+        expect_error(p, THRUM_E_PROTOCOL, 1002);
+        thrum_proto_free(p);
+    }
+}
+
 /* Its taker is busy with a message when the fault comes; and does not come back. */
 static void test_the_error_does_not_wait_for_ever(void **state)
 {
@@ -481,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_utf8_fails_at_the_first_bad_byte),
         cmocka_unit_test(test_whole_before_the_error_is_kept),
         cmocka_unit_test(test_the_error_waits_for_the_answers),
+        cmocka_unit_test(test_the_error_waits_for_answers_to_leave),
         cmocka_unit_test(test_the_error_does_not_wait_for_ever),
         cmocka_unit_test(test_examples_of_the_rfc),
         cmocka_unit_test(test_window),
