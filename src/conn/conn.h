@@ -130,6 +130,8 @@ struct registry_front {
 };
 int registry_start(const struct registry_front *f);
 bool registry_is_to_linger(void); /* at the end of the program, for the peers' answers */
+/* ... and that is now: what has come may be the peer's Close, and is not to be thrown away. */
+bool registry_lingers(void);
 void registry_add(struct thrum_conn *c);
 void registry_remove(struct thrum_conn *c);
 int registry_count(void); /* of connections that are listed */

@@ -177,7 +177,7 @@ void conn_goodbye(struct thrum_conn *c, uint16_t code, int64_t now)
         return;
     proto_goodbye(c->proto, code);
     conn_write(c, now);
-    if (!conn_ended(c))
+    if (!conn_ended(c) && !registry_lingers())
         drain(c);
 }
 

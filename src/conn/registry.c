@@ -78,6 +78,11 @@ bool registry_is_to_linger(void)
     return atomic_load(&exit_policy) == THRUM_LINGER;
 }
 
+bool registry_lingers(void)
+{
+    return atomic_load(&exit_begun) && registry_is_to_linger();
+}
+
 static bool says_goodbye(struct thrum_conn *c, int64_t lock_until)
 {
     if (!lock_try_until(&c->lock, lock_until))

@@ -77,8 +77,6 @@ static void goodbyes(struct thrum_loop *l, int64_t writes)
     l->told = true;
     for (uint32_t i = 0; i < l->nslots && clock_now() <= writes; i++) {
         struct lconn *c = loop_conn(l, i);
-        if (c && l->reads_itself && !c->stream && c->fd >= 0)
-            poller_forget(l->poller, c->fd); /* from here on we read */
         if (c)
             lconn_goodbye(c, 1001);
     }

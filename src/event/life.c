@@ -467,7 +467,7 @@ void lconn_goodbye(struct lconn *c, uint16_t code)
         return;
     proto_goodbye(p, code);
     lconn_write(c);
-    if (!has_ended(c))
+    if (!has_ended(c) && !registry_lingers())
         drain_in(c);
 }
 

@@ -164,6 +164,48 @@ static void test_exit_beside_sleeping_loops(void **state)
     ends_with(&e, "", 0, 6);
 }
 
+/* ---- exit while many shake hands: whoever is answered at all is answered in order ---- */
+
+static void in_a_rush(struct self *x)
+{
+    if (thrum_serve_loops(&x->s, 2, "ws://127.0.0.1:0/", THRUM_SERVER(.handlers = &spying, .arg = &x->spy),
+                          NULL) != THRUM_OK)
+        _exit(8);
+    tell_port(x);
+    while (thrum_listener_count(x->s) < 20)
+        sched_yield();
+    exit(6);
+}
+
+static void test_exit_in_a_rush(void **state)
+{
+    enum { MANY = 200, TIMES = 5 };
+    static struct peer p[MANY];
+    (void)state;
+    for (int time = 0; time < TIMES; time++) {
+        struct ending e;
+        char got[512];
+        int s;
+        begin(&e, in_a_rush);
+        const uint16_t port = e.p.port;
+        int n = 0;
+        while (n < MANY && peer_connect(&p[n], AF_INET, port))
+            (void)send(p[n++].fd, "GET /" HEAD "\r\n", strlen("GET /" HEAD "\r\n"), MSG_NOSIGNAL);
+        if (n < MANY)
+            peer_close(&p[n]);
+        while (n-- > 0) {
+            ssize_t k = recv(p[n].fd, got, sizeof got, MSG_WAITALL);
+            if (k > 0 && (k < 12 || memcmp(got, "HTTP/1.1 101", 12) != 0))
+                fail_msg("begins with %02x %02x", (uint8_t)got[0], (uint8_t)got[1]);
+            if (k > 0 && memcmp(got + k - 4, "\x88\2\x03\xe9", 4) != 0)
+                fail_msg("no goodbye");
+            peer_close(&p[n]);
+        }
+        assert_int_equal(waitpid(e.child, &s, 0), e.child);
+        peer_close(&e.p);
+    }
+}
+
 /* ---- THRUM_LINGER: the peer's Close is awaited ---- */
 
 static void lingering(struct self *x)
@@ -320,6 +362,7 @@ int main(void)
         clean_test(test_exit_between_turns),
         clean_test(test_exit_beside_a_stuck_callback),
         clean_test(test_exit_beside_sleeping_loops),
+        clean_test(test_exit_in_a_rush),
         clean_test(test_linger),
         clean_test(test_inherited),
         clean_test(test_fork_in_a_callback),
