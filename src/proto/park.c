@@ -126,8 +126,8 @@ void proto_wrote(thrum_proto *p, size_t n)
 size_t proto_wants_memory(const thrum_proto *p, size_t least)
 {
     bool data = p->expect == EXPECT_PAYLOAD && !frame_is_control(p->frame.opcode) && !p->inflating;
-    return data && !p->msg.p && p->frame.len >= least && p->frame.len < SIZE_MAX ? (size_t)p->frame.len + 1
-                                                                                 : 0;
+    bool fresh = p->frame_at == 0 && !p->msg.p; /* of one taken in parts msg is empty again and again */
+    return data && fresh && p->frame.len >= least && p->frame.len < SIZE_MAX ? (size_t)p->frame.len + 1 : 0;
 }
 
 void proto_give_memory(thrum_proto *p, uint8_t *memory, size_t n)

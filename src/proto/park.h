@@ -50,11 +50,11 @@ void proto_overflow(thrum_proto *p, thrum_time now);
 thrum_status proto_send_copy(thrum_proto *p, thrum_kind k, const thrum_slice *v, size_t n, bool last,
                              thrum_switch compress);
 void proto_wrote(thrum_proto *p, size_t n); /* bytes that never were in its outbox: counts them */
-/* What comes is not read by the user's wish: keepalive does not judge the peer meanwhile. */
 /* May a large frame's payload, of which nothing has come, be put into memory that the caller has at hand? How
  * large it should be; 0: there is none. Then it may be given, from mem_alloc, and is the proto's. */
 size_t proto_wants_memory(const thrum_proto *p, size_t least);
 void proto_give_memory(thrum_proto *p, uint8_t *memory, size_t n);
+/* What comes is not read by the user's wish: keepalive does not judge the peer meanwhile. */
 void proto_set_unread(thrum_proto *p, bool unread);
 const struct deflate *proto_deflate(const thrum_proto *p);
 uint64_t proto_wire_in(const thrum_proto *p);

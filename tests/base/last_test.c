@@ -3,24 +3,38 @@
  * which is not counted, as the warden is not. */
 #include "base/last.h"
 #include "base/clock.h"
+#include "base/exit.h"
 #include "base/fork.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "base_test.h"
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 
+#if defined(__SANITIZE_THREAD__)
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+#endif
+
 enum { QUICK = 7 };
 static const int64_t start_at = INT64_C(5000) * CLOCK_MS;
 static sem_t begun, go;
-static _Atomic int reads; /* of the system's lists of threads */
+static _Atomic int reads;      /* of the system's lists of threads */
+static _Atomic bool held_back; /* who reads them waits */
+static sem_t release;
 
 static ssize_t counting_read(int fd, void *p, size_t n)
 {
     atomic_fetch_add(&reads, 1);
+    if (atomic_load(&held_back))
+        sem_wait(&release);
     return sys_real.read(fd, p, n);
 }
 
@@ -61,8 +75,18 @@ static void *enter_and_wait(void *arg)
     return NULL;
 }
 
+/* What never comes to its end in a child ends by its alarm; but the library's threads block all signals. */
+static void let_alarm_in(void)
+{
+    sigset_t s;
+    sigemptyset(&s);
+    sigaddset(&s, SIGALRM);
+    CHILD_CHECK(pthread_sigmask(SIG_UNBLOCK, &s, NULL) == 0);
+}
+
 static void library_waits(void *arg)
 {
+    let_alarm_in();
     sem_post(&begun);
     sem_wait(arg);
 }
@@ -71,6 +95,16 @@ static void settle(int n)
 {
     if (!thread_library_settle(n, clock_after(clock_now(), 30000)))
         abort();
+}
+
+/* More than what comes of an announcement: then it is looked for from time to time. */
+enum { MANY = 24 };
+
+static void wait_for_reads(int more)
+{
+    int before = atomic_load(&reads);
+    while (atomic_load(&reads) < before + more)
+        sched_yield();
 }
 
 /* ---- when it counts ------------------------------------------------------------------------------------ */
@@ -106,6 +140,14 @@ static void test_nobody_would_announce_it(void **state)
     sem_post(&leave);
     settle(0);
     assert_false(last_must(&l, 0));
+    /* So does the thread that is there for just that: it goes when the others have gone. */
+    assert_int_equal(thread_start(library_waits, &leave, "lives", 0), 0);
+    sem_wait(&begun);
+    last_watch();
+    wait_for_reads(MANY);
+    assert_int_equal(thread_library_count(), 2);
+    sem_post(&leave);
+    settle(0);
     assert_int_equal(thread_count().entered, 0);
     assert_non_null(thread_self()); /* now main's end will be announced */
     expect_count(&l, at);
@@ -275,20 +317,11 @@ static void look_until_last(struct last *l)
     }
 }
 
-/* One that never says so ends by the child's alarm; but the library's threads block all signals. */
-static void judge_begins(void)
-{
-    sigset_t s;
-    sigemptyset(&s);
-    sigaddset(&s, SIGALRM);
-    CHILD_CHECK(pthread_sigmask(SIG_UNBLOCK, &s, NULL) == 0);
-}
-
 static void judge_main_first(void *arg)
 {
     struct last l = {0};
     (void)arg;
-    judge_begins();
+    let_alarm_in();
     sem_wait(&announced); /* main's */
     wait_main_gone();
     last_announced(&l, start_at);
@@ -331,7 +364,7 @@ static void *background_and_wait(void *arg)
 static void judge_main_last(void *arg)
 {
     struct last l = {0};
-    judge_begins();
+    let_alarm_in();
     last_begin(&l);
     CHILD_CHECK(!last_look(&l, 0));
     CHILD_CHECK(!l.slow && l.background == 1 && last_next(&l) == CLOCK_NEVER && !last_must(&l, 0));
@@ -362,13 +395,233 @@ static void test_main_ends_last(void **state)
     assert_int_equal(in_child(main_ends_last), 0);
 }
 
+/* ---- the thread for it --------------------------------------------------------------------------------- */
+
+static _Atomic int made;
+
+static int counting_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg)
+{
+    atomic_fetch_add(&made, 1);
+    return sys_real.thread_create(t, a, fn, arg);
+}
+
+static int refuse_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg)
+{
+    (void)t, (void)a, (void)fn, (void)arg;
+    return EAGAIN;
+}
+
+static int pretend_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg)
+{
+    (void)t, (void)a, (void)fn, (void)arg;
+    return 0;
+}
+
+/* Where no thread of the library lives the kernel sees the end; at the program's end nobody looks any more.
+ */
+static void test_no_thread_where_none_is_needed(void **state)
+{
+    sem_t leave;
+    (void)state;
+    assert_non_null(thread_self());
+    last_watch();
+    assert_int_equal(thread_library_count(), 0);
+    assert_int_equal(sem_init(&leave, 0, 0), 0);
+    assert_int_equal(thread_start(library_waits, &leave, "lives", 0), 0);
+    sem_wait(&begun);
+    sys.thread_create = counting_create;
+    atomic_store(&exit_begun, true);
+    last_watch();
+    atomic_store(&exit_begun, false);
+    assert_int_equal(made, 0);
+    sys.thread_create = refuse_create;
+    last_watch(); /* it cannot be helped; the next one tries again */
+    sys.thread_create = counting_create;
+    for (int round = 1; round <= 2; round++) {
+        atomic_store(&held_back, true);
+        for (int i = 0; i < 5; i++) {
+            last_watch(); /* one is enough, however often there is something to look for */
+            assert_int_equal(made, round);
+            assert_int_equal(thread_library_count(), 2);
+        }
+        atomic_store(&held_back, false);
+        sem_post(&release);
+        settle(1); /* main lives, and its end will be announced */
+    }
+    sem_post(&leave);
+    settle(0);
+    sys.thread_create = sys_real.thread_create;
+    sem_destroy(&leave);
+}
+
+/* One in the background keeps the process as one of the library's does: as long as it lives somebody looks.
+ */
+static void test_the_thread_stays(void **state)
+{
+    sem_t leave;
+    assert_non_null(thread_self());
+    assert_int_equal(sem_init(&leave, 0, 0), 0);
+    assert_int_equal(thread_start(library_waits, &leave, "lives", 0), 0);
+    assert_int_equal(pthread_create(*state, NULL, enter_and_wait, NULL), 0);
+    sem_wait(&begun);
+    sem_wait(&begun);
+    thread_self()->background = true; /* the application is one that has not entered */
+    last_watch();
+    sem_post(&leave);
+    wait_for_reads(MANY);
+    settle(1);
+    wait_for_reads(MANY); /* it does not need the library's */
+    assert_int_equal(thread_library_count(), 1);
+    thread_self()->background = false;
+    settle(0);
+    sem_destroy(&leave);
+}
+
+static int report;
+
+static void say_exit(void)
+{
+    (void)!write(report, "x", 1);
+}
+
+/* Has not entered, so its end is announced by nobody; outlives main by many a count. */
+static void *outlive_main(void *arg)
+{
+    sem_post(&begun);
+    sem_wait(&announced); /* main's end */
+    wait_for_reads(MANY);
+    CHILD_CHECK(write(report, "s", 1) == 1);
+    return arg;
+}
+
+/* Main leaves, and a thread of the library lives on for ever. */
+static void leave_main(void)
+{
+    static sem_t never;
+    last_forked(); /* as the fork handlers of those who use it */
+    CHILD_CHECK(exit_watch(say_exit) == 0 && sem_init(&never, 0, 0) == 0);
+    thread_on_end(last_watch);
+    thread_on_end(on_end);
+    CHILD_CHECK(thread_self());
+    CHILD_CHECK(thread_start(library_waits, &never, "lives", 0) == 0);
+    sem_wait(&begun);
+    pthread_exit(NULL);
+}
+
+static void leave_another(void)
+{
+    start(outlive_main, NULL);
+    leave_main();
+}
+
+/* The process ends well, with the handlers of exit run, and not before its time. */
+static void expect_end(void (*fn)(void), const char *want)
+{
+    char got[8] = "";
+    int p[2];
+    assert_int_equal(pipe(p), 0);
+    report = p[1];
+    assert_int_equal(in_child(fn), 0);
+    close(p[1]);
+    assert_true(read(p[0], got, sizeof got - 1) >= 0);
+    close(p[0]);
+    assert_string_equal(got, want);
+}
+
+static void test_it_ends_the_process(void **state)
+{
+    (void)state;
+    expect_end(leave_main, "x");
+#ifndef __SANITIZE_THREAD__
+    expect_end(leave_another, "sx");
+#endif
+}
+
+/* A child of fork has not got the parent's thread: it needs one of its own. */
+static sem_t in_grandchild;
+
+static void watch_in_child(void)
+{
+    last_forked();
+    CHILD_CHECK(thread_library_count() == 0);
+    CHILD_CHECK(thread_start(library_waits, &in_grandchild, "lives", 0) == 0);
+    sem_wait(&begun);
+    sys.thread_create = counting_create;
+    last_watch();
+    CHILD_CHECK(made == 1);
+}
+
+static void watch_and_fork(void)
+{
+    CHILD_CHECK(thread_self() && sem_init(&in_grandchild, 0, 0) == 0);
+    CHILD_CHECK(thread_start(library_waits, &in_grandchild, "lives", 0) == 0);
+    sem_wait(&begun);
+    made = 0;
+    sys.thread_create =
+        pretend_create; /* one that runs, and yet is not in the midst of anything at the fork */
+    last_watch();
+    sys.thread_create = counting_create;
+    last_watch();
+    CHILD_CHECK(made == 0);
+    sys.thread_create = sys_real.thread_create;
+    CHILD_CHECK(in_child(watch_in_child) == 0);
+}
+
+/* Another one is starting the thread at the fork, and will never be done with it in the child. */
+static int halt_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg)
+{
+    (void)t, (void)a, (void)fn, (void)arg;
+    sem_post(&begun);
+    sem_wait(&in_grandchild);
+    return EAGAIN;
+}
+
+static void *watch_and_halt(void *arg)
+{
+    last_watch();
+    return arg;
+}
+
+static void fork_in_the_midst(void)
+{
+    CHILD_CHECK(thread_self() && sem_init(&in_grandchild, 0, 0) == 0);
+    CHILD_CHECK(thread_start(library_waits, &in_grandchild, "lives", 0) == 0);
+    sem_wait(&begun);
+    sys.thread_create = halt_create;
+    start(watch_and_halt, NULL);
+    sys.thread_create = sys_real.thread_create;
+    made = 0;
+    CHILD_CHECK(in_child(watch_in_child) == 0);
+}
+
+static void test_fork(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(watch_and_fork), 0);
+    assert_int_equal(in_child(fork_in_the_midst), 0);
+}
+
 static int set_up(void **state)
 {
     (void)state;
     sys.read = counting_read;
-    if (sem_init(&begun, 0, 0) != 0 || sem_init(&go, 0, 0) != 0 || sem_init(&announced, 0, 0) != 0)
+    if (sem_init(&begun, 0, 0) != 0 || sem_init(&go, 0, 0) != 0 || sem_init(&announced, 0, 0) != 0 ||
+        sem_init(&release, 0, 0) != 0)
         return -1;
     return fork_watch(thread_fork_lock, thread_fork_unlock, thread_forked);
+}
+
+/* A thread that ended this process too early would do it with 0, as if all were well. */
+static _Atomic bool finished;
+static pid_t first;
+
+static void say_too_early(void)
+{
+    static const char text[] = "the process was ended in mid-test\n";
+    if (finished || getpid() != first)
+        return;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(1);
 }
 
 int main(void)
@@ -385,6 +638,15 @@ int main(void)
         cmocka_unit_test(test_main_ends_first),
 #endif
         cmocka_unit_test(test_main_ends_last),
+        cmocka_unit_test(test_no_thread_where_none_is_needed),
+        cmocka_unit_test_setup_teardown(test_the_thread_stays, have_helper, join_helper),
+        cmocka_unit_test(test_it_ends_the_process),
+        cmocka_unit_test(test_fork),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    first = getpid();
+    if (atexit(say_too_early) != 0)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, set_up, NULL);
+    finished = true;
+    return failed;
 }

@@ -537,6 +537,106 @@ static void test_next_of_one_that_reads_no_frames(void **state)
     part(&x);
 }
 
+/* ---- memory that a front has at hand ------------------------------------------------------------------- */
+
+enum { LARGE = 5000 };
+
+/* Feeds the head of a frame of LARGE bytes to a server. */
+static void begin_frame(thrum_proto *p, uint8_t first)
+{
+    static uint8_t f[LARGE + 14];
+    feed(p, f, frame(f, first, words, LARGE, true) - LARGE);
+}
+
+static void feed_words(thrum_proto *p, size_t from, size_t n)
+{
+    static uint8_t masked[LARGE];
+    for (size_t i = 0; i < n; i++)
+        masked[i] = (uint8_t)(words[from + i] ^ ((from + i) % 4 + 1));
+    feed(p, masked, n);
+}
+
+/* Only before the first byte of a payload, and for no less than what is asked about. */
+static void test_when_memory_is_wanted(void **state)
+{
+    struct pair x;
+    thrum_event e;
+    uint8_t f[LARGE + 14];
+    (void)state;
+    set_up(&x, NULL, NULL);
+    assert_int_equal(proto_wants_memory(x.s, 0), 0);
+    size_t head = frame(f, 0x82, words, LARGE, true) - LARGE;
+    for (size_t i = 0; i < head; i++) {
+        assert_int_equal(proto_wants_memory(x.s, 0), 0);
+        feed(x.s, f + i, 1);
+    }
+    assert_int_equal(proto_wants_memory(x.s, LARGE), LARGE + 1); /* and a NUL */
+    assert_int_equal(proto_wants_memory(x.s, LARGE + 1), 0);
+    feed(x.s, f + head, 1);
+    assert_int_equal(proto_wants_memory(x.s, LARGE), 0);
+    assert_true(thrum_proto_event_part(x.s, &e)); /* what had come is taken: it has begun all the same */
+    thrum_message_release(&e.message);
+    assert_int_equal(proto_wants_memory(x.s, LARGE), 0);
+    feed(x.s, f + head + 1, LARGE - 1);
+    drop_events(x.s);
+    assert_true(proto_rests(x.s));
+    size_t n = frame(f, 0x89, words, 125, true); /* what stays in the proto, or comes out larger */
+    feed(x.s, f, n - 125);
+    assert_int_equal(proto_wants_memory(x.s, 0), 0);
+    feed(x.s, f + n - 125, 125);
+    drop_events(x.s);
+    begin_frame(x.s, 0xc2);
+    assert_int_equal(proto_wants_memory(x.s, 0), 0);
+    part(&x);
+}
+
+/* It is used for the payload, whichever door that comes by, and it is the message's. */
+static void test_memory_that_is_given(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        count_memory(SIZE_MAX, 0);
+        thrum_event e;
+        thrum_proto *p = open_server(NULL);
+        size_t room, more = (size_t)i / 2 * 3000; /* it may be larger */
+        begin_frame(p, 0x82);
+        size_t n = proto_wants_memory(p, 1) + more;
+        uint8_t *memory = mem_alloc(n);
+        proto_give_memory(p, memory, n);
+        assert_int_equal(proto_wants_memory(p, 1), 0);
+        size_t asked = asked_for;
+        if (i % 2) {
+            assert_ptr_equal(thrum_proto_in(p, &room), memory);
+            assert_int_equal(room, LARGE);
+        }
+        feed_words(p, 0, 1000);
+        feed_words(p, 1000, LARGE - 1000);
+        assert_int_equal(asked_for, asked + 1); /* the event, and nothing for the payload */
+        assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+        assert_ptr_equal(e.message.hold, memory);
+        assert_ptr_equal(e.message.data, memory);
+        assert_int_equal(e.message.len, LARGE);
+        assert_memory_equal(memory, words, LARGE);
+        assert_int_equal(memory[LARGE], 0);
+        thrum_message_release(&e.message);
+        begin_frame(p, 0x02); /* a part; more behind it needs more than was given */
+        proto_give_memory(p, mem_alloc(LARGE + 1), LARGE + 1);
+        feed_words(p, 0, LARGE);
+        begin_frame(p, 0x80);
+        feed_words(p, 0, LARGE);
+        assert_true(next_of(p, THRUM_EVENT_MESSAGE, &e));
+        assert_int_equal(e.message.len, 2 * LARGE);
+        assert_memory_equal(e.message.data + LARGE, words, LARGE);
+        thrum_message_release(&e.message);
+        begin_frame(p, 0x82); /* a message that never will be gives it back */
+        proto_give_memory(p, mem_alloc(LARGE + 1), LARGE + 1);
+        if (i % 2)
+            proto_cut(p, THRUM_E_RESET, 0, "cut", now);
+        thrum_proto_free(p);
+        stop_counting();
+    }
+}
+
 /* ---- a peer that does not read ------------------------------------------------------------------------- */
 
 static void test_overflow(void **state)
@@ -641,6 +741,8 @@ int main(void)
         cmocka_unit_test(test_next_stops_at_each_frame),
         cmocka_unit_test(test_next_for_any_cut),
         cmocka_unit_test(test_next_of_one_that_reads_no_frames),
+        cmocka_unit_test(test_when_memory_is_wanted),
+        cmocka_unit_test(test_memory_that_is_given),
         cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_unread),
     };
