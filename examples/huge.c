@@ -25,7 +25,7 @@ static atomic_size_t used, most;
 
 static void *count(void *p)
 {
-    const size_t now = used += malloc_usable_size(p);
+    const size_t more = malloc_usable_size(p), now = atomic_fetch_add(&used, more) + more;
     for (size_t had = most; now > had && !atomic_compare_exchange_weak(&most, &had, now);)
         continue;
     return p;
