@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* By measurement (docs/performance.md): io_uring takes half as much again for messages of 64 KiB, which it reads
- * into buffers that are cold; what it saves for small ones is within the noise. */
+/* By measurement (docs/performance.md): io_uring takes half as much again for messages of 64 KiB, which it
+ * reads into buffers that are cold; what it saves for small ones is within the noise. */
 static const struct backend {
     const char *name;
     int (*make)(struct poller **out);
