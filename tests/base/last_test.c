@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "base/thread.h"
 #include "base_test.h"
+#include "lib/main_leaves.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

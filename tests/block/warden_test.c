@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "block_test.h"
+#include "lib/main_leaves.h"
 
 static bool settled(void)
 {

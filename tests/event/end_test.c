@@ -208,8 +208,19 @@ static void test_exit_in_a_rush(void **state)
 
 /* ---- THRUM_LINGER: the peer's Close is awaited ---- */
 
+/* What comes while the program lingers is nobody's any more. */
+static bool has_ended;
+
+static void not_any_more(struct spy *s, thrum_conn *c, const thrum_message *m)
+{
+    (void)s, (void)c, (void)m;
+    if (has_ended)
+        _exit(9);
+}
+
 static void lingering(struct self *x)
 {
+    x->spy.on_message = not_any_more;
     x->l = loop_up();
     x->s = THRUM_LISTEN(x->l, &x->spy);
     if (thrum_set_exit(THRUM_LINGER, 600000) != THRUM_OK)
@@ -217,6 +228,7 @@ static void lingering(struct self *x)
     tell_port(x);
     while (x->spy.messages == 0)
         turn(x->l);
+    has_ended = true;
     exit(4);
 }
 
@@ -245,6 +257,7 @@ static void linger(void (*how)(struct self *))
     for (int i = 0; i < 20; i++)
         sched_yield();
     assert_int_equal(waitpid(e.child, &s, WNOHANG), 0); /* it waits */
+    assert_true(peer_write(&e.p, "\x81\x82\0\0\0\0no", 8));
     assert_true(peer_write(&e.p, "\x88\x82\0\0\0\0\x03\xe9", 8));
     assert_int_equal(peer_drain(&e.p, NULL), 0);
     assert_int_equal(waitpid(e.child, &s, 0), e.child);

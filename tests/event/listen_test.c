@@ -297,6 +297,33 @@ static void test_failing_accept(void **state)
     loop_down(l);
 }
 
+/* A failure that stays is met again and again, but not at each turn. */
+static void test_accept_fails_for_long(void **state)
+{
+    thrum_loop *l = loop_up();
+    struct spy spy = {0};
+    struct peer p;
+    (void)state;
+    thrum_listener *s = THRUM_LISTEN(l, &spy);
+    if (!l->reads_itself) {
+        sys.accept4 = failing_accept;
+        accepts = 0;
+        failing = INT32_MAX;
+        failing_of = ENOMEM;
+        assert_true(peer_connect(&p, AF_INET, thrum_listener_port(s)));
+        const int64_t until = clock_after(clock_now(), 300);
+        while (clock_now() < until)
+            assert_status(thrum_loop_step(l, 300), THRUM_OK);
+        assert_true(accepts > 1 && accepts < 20);
+        failing = 0;
+        turn_until(l, l->nconns == 1);
+        peer_close(&p);
+        sys = sys_real;
+    }
+    thrum_listener_free(s);
+    loop_down(l);
+}
+
 /* Really no descriptor left in the process, whatever the backend accepts with: some are turned away, others
  * wait; nothing spins; with descriptors again the rest is served, and who was open was so all the time. */
 static void test_no_descriptor_left(void **state)
@@ -467,6 +494,7 @@ int main(void)
         clean_test(test_ends_in_a_request),
         clean_test(test_limit_of_connections),
         clean_test(test_failing_accept),
+        clean_test(test_accept_fails_for_long),
         clean_test(test_no_descriptor_left),
         clean_test(test_ends_while_paused),
         clean_test(test_no_memory),

@@ -84,6 +84,30 @@ static void test_bounds(void **state)
     stage_down(&x);
 }
 
+/* Eight times 3 MiB are more than is kept. */
+static void test_bytes_are_bounded(void **state)
+{
+    struct stage x = {0};
+    struct peer q[8];
+    static uint8_t f[sizeof data + 14];
+    (void)state;
+    stage_up(&x, THRUM_SERVER(.max_message = sizeof data));
+    size_t n = frame_of(f, 0x82, data, sizeof data, true);
+    for (size_t i = 0; i < COUNT(q); i++) {
+        peer_opens(x.l, x.s, &q[i]);
+        peer_give(x.l, &q[i], f, n - 1);
+    }
+    for (size_t i = 0; i < COUNT(q); i++) {
+        peer_give(x.l, &q[i], f + n - 1, 1);
+        turn_until(x.l, x.spy.messages == i + 1);
+        wheel_cancel(&x.l->others, &x.l->spares_idle.timer);
+    }
+    assert_true(x.l->nspares > 1 && x.l->spare_bytes <= SPARE_BYTES_MAX);
+    for (size_t i = 0; i < COUNT(q); i++)
+        peer_close(&q[i]);
+    stage_down(&x);
+}
+
 /* One that ends in the midst of a message has the memory that it was lent with it. */
 static void test_ended_in_the_midst(void **state)
 {
@@ -104,10 +128,8 @@ static void test_ended_in_the_midst(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        clean_test(test_used_again),
-        clean_test(test_which_are_kept),
-        clean_test(test_bounds),
-        clean_test(test_ended_in_the_midst),
+        clean_test(test_used_again),        clean_test(test_which_are_kept),     clean_test(test_bounds),
+        clean_test(test_bytes_are_bounded), clean_test(test_ended_in_the_midst),
     };
     return run_on_backend(tests);
 }

@@ -454,6 +454,28 @@ static void test_full_pause(void **state)
     stage_down(&x);
 }
 
+/* One message that is more than may wait is enough for it: nobody has to be refused first. */
+static void test_full_by_one(void **state)
+{
+    static uint8_t huge[16 << 20];
+    struct stage x;
+    (void)state;
+    slow_stage(&x, THRUM_FULL_PAUSE, 50);
+    assert_status(thrum_send(x.spy.c, THRUM_BINARY, huge, sizeof huge), THRUM_OK);
+    assert_true(thrum_conn_pending(x.spy.c) > 100000);
+    peer_text(x.l, &x.p, "waits");
+    turn_out(x.l);
+    turn_out(x.l);
+    assert_int_equal(x.spy.messages, 0);
+    uint8_t head[10];
+    peer_get(x.l, &x.p, head, sizeof head);
+    for (size_t n = 0; n < sizeof huge; n += sizeof huge / 64)
+        peer_get(x.l, &x.p, huge + n, sizeof huge / 64);
+    turn_until(x.l, x.spy.messages == 1);
+    assert_heard(&x.spy, "drain; text waits; ");
+    stage_down(&x);
+}
+
 static void test_full_drop_oldest(void **state)
 {
     struct stage x;
@@ -612,6 +634,7 @@ int main(void)
         clean_test(test_no_memory_for_the_rest),
         clean_test(test_full_refuse),
         clean_test(test_full_pause),
+        clean_test(test_full_by_one),
         clean_test(test_full_drop_oldest),
         clean_test(test_full_close),
         clean_test(test_full_of_pings),

@@ -5,10 +5,12 @@
 ASKED_FOR const char *__lsan_default_suppressions(void);
 ASKED_FOR const char *__tsan_default_suppressions(void);
 
-/* What cmocka holds by main's frame alone is out of sight once main has left by pthread_exit. */
-const char *__lsan_default_suppressions(void)
+/* None: a frame of cmocka's is in each test's stack, so whatever a test leaked would pass for cmocka's. A
+ * test whose main thread leaves by pthread_exit says otherwise (main_leaves.h): what cmocka holds by main's
+ * frame alone is out of sight then. */
+__attribute__((weak)) const char *__lsan_default_suppressions(void)
 {
-    return "leak:libcmocka\n";
+    return "";
 }
 
 /* The table of system calls, which no program but a test ever changes, is changed while the library's threads
