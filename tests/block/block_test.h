@@ -74,16 +74,21 @@ static inline struct look look_at(thrum_conn *c)
 }
 
 /* Is a call waiting in its poll for this, or for anything (want 0)? */
-static inline bool is_waiting(thrum_conn *c, unsigned want)
+static inline int waiting(thrum_conn *c, unsigned want)
 {
-    bool found = false;
+    int found = 0;
     lock_take(&c->lock);
     list_each (l, &block_of(c)->waiters) {
         struct call *k = list_of(l, struct call, link);
-        found |= want == 0 || k->want == want;
+        found += want == 0 || k->want == want;
     }
     lock_give(&c->lock);
     return found;
+}
+
+static inline bool is_waiting(thrum_conn *c, unsigned want)
+{
+    return waiting(c, want) > 0;
 }
 
 /* Small, but not the least that TCP takes: under that, its segments over loopback do not fit and are dropped,

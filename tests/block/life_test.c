@@ -90,7 +90,7 @@ static void test_freed_with_threads_inside(void **state)
     struct job j[3] = {{.c = c}, {.c = c}, {.c = c}};
     pthread_create(&t[0], NULL, recv_main, &j[0]);
     pthread_create(&t[1], NULL, recv_main, &j[1]);
-    await(is_waiting(c, WANT_MESSAGE));
+    await(waiting(c, WANT_MESSAGE) == 2);
     pthread_create(&t[2], NULL, ping_main, &j[2]);
     await(is_waiting(c, WANT_PONG));
     thrum_conn_free(c);

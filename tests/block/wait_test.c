@@ -56,16 +56,6 @@ static bool is_reading(thrum_conn *c)
     return found;
 }
 
-static size_t waiting(thrum_conn *c)
-{
-    size_t n = 0;
-    lock_take(&c->lock);
-    list_each (l, &block_of(c)->waiters)
-        n++;
-    lock_give(&c->lock);
-    return n;
-}
-
 /* ---- the reader role ---- */
 
 static void test_one_of_two_reads(void **state)
@@ -75,7 +65,7 @@ static void test_one_of_two_reads(void **state)
     (void)state;
     pthread_create(&t[0], NULL, recv_main, &a);
     pthread_create(&t[1], NULL, recv_main, &b);
-    await(waiting(p.client) == 2);
+    await(waiting(p.client, 0) == 2);
     int readers = 0;
     lock_take(&p.client->lock);
     list_each (l, &block_of(p.client)->waiters)
@@ -85,7 +75,7 @@ static void test_one_of_two_reads(void **state)
     assert_int_equal(readers, 1);
     /* The one that reads leaves with the first message, and the other one takes the role over. */
     assert_status(thrum_send(p.server, THRUM_TEXT, "1", 1), THRUM_OK);
-    await(waiting(p.client) == 1);
+    await(waiting(p.client, 0) == 1);
     assert_status(thrum_send(p.server, THRUM_TEXT, "2", 1), THRUM_OK);
     pthread_join(t[0], NULL);
     pthread_join(t[1], NULL);
@@ -100,7 +90,7 @@ static void test_role_is_given_on_when_the_reader_times_out(void **state)
     pthread_t t[2];
     (void)state;
     pthread_create(&t[0], NULL, recv_main, &a);
-    await(is_reading(p.client) || waiting(p.client) == 0);
+    await(is_reading(p.client) || waiting(p.client, 0) == 0);
     pthread_create(&t[1], NULL, recv_main, &b);
     pthread_join(t[0], NULL);
     assert_status(a.status, THRUM_E_TIMEOUT);
@@ -296,7 +286,7 @@ static void test_cancelled_reader_gives_the_role_on(void **state)
     pthread_create(&t[0], NULL, recv_main, &a);
     await(is_reading(p.client));
     pthread_create(&t[1], NULL, recv_main, &b);
-    await(waiting(p.client) == 2);
+    await(waiting(p.client, 0) == 2);
     expect_cancelled(t[0]);
     assert_status(thrum_send(p.server, THRUM_TEXT, "b", 1), THRUM_OK);
     pthread_join(t[1], NULL);

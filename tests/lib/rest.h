@@ -1,7 +1,7 @@
 /* rest.h: fork for tests whose other threads run on. The allocators of AddressSanitizer and of
  * ThreadSanitizer stay locked for ever in a child when another thread was inside at the fork. So in those
- * builds alone the fork waits until every other thread sleeps, in three looks running; every other build
- * forks at once, which is the harder case. */
+ * builds alone the fork waits until every other thread has slept for longer than the warden lets a connection
+ * alone; every other build forks at once, which is the harder case. */
 #ifndef THRUM_TEST_REST_H
 #define THRUM_TEST_REST_H
 
@@ -49,8 +49,8 @@ static inline bool rest_all_asleep(void)
 
 static inline pid_t fork_at_rest(void)
 {
-    for (int looks = 0; AT_REST && looks < 3;) {
-        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    for (int looks = 0; AT_REST && looks < 50;) {
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* 100 ms of rest */
         looks = rest_all_asleep() ? looks + 1 : 0;
     }
     return fork();
