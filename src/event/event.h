@@ -151,6 +151,7 @@ struct lconn {
             bool broken : 1;        /* writing has failed; what can be read is still to be read */
             bool rereads : 1;       /* its stream may hold more than was read */
             bool out_of_memory : 1; /* for a proto: it cannot go on */
+            bool unread : 1;        /* what the poller has told of has not been read: it is to tell again */
             bool fading : 1;        /* broken, and what the poller has read of it is still to come */
         };
         uint16_t unusual; /* any of these */
@@ -258,7 +259,7 @@ void names_free(struct lconn *c);
 
 /* ---- read.c
  * -------------------------------------------------------------------------------------------------- */
-void lconn_readable(struct lconn *c);
+bool lconn_readable(struct lconn *c); /* true: there was no more to be read */
 void lconn_took(struct lconn *c, uint8_t *d, size_t n); /* n bytes have come; d[n] may be written */
 void lconn_in_ended(struct lconn *c, int os_errno);
 void lconn_events(struct lconn *c); /* hands out what the proto has */

@@ -248,11 +248,13 @@ static void watch(struct lconn *c)
     unsigned w = wants(c), changed = w ^ c->armed;
     struct poller *p = c->home->loop->poller;
     int e = 0;
-    if (changed == 0 || c->connecting)
+    if (c->connecting || (changed == 0 && !(c->unread && (w & POLLER_IN))))
         return;
     c->armed = (uint8_t)w;
+    c->unread = false;
     if (c->stream || !c->home->loop->reads_itself) {
-        e = poller_arm(p, c->fd, w | POLLER_STAY, source_of(c, SOURCE_CONN));
+        unsigned edge = !c->stream && w == POLLER_IN ? (unsigned)POLLER_EDGE : 0u;
+        e = poller_arm(p, c->fd, w | edge | POLLER_STAY, source_of(c, SOURCE_CONN));
     } else {
         if (changed & POLLER_OUT)
             e = poller_arm(p, c->fd, (w & POLLER_OUT) | POLLER_STAY, source_of(c, SOURCE_CONN));

@@ -192,7 +192,7 @@ static void learn_peer(struct lconn *c)
 }
 
 /* The rest of a large message goes where it will be read, and what is behind it to the hot buffer. */
-static ssize_t read_some(struct lconn *c)
+static ssize_t read_some(struct lconn *c, bool *over)
 {
     struct thrum_loop *l = c->home->loop;
     struct iovec v[2];
@@ -207,6 +207,7 @@ static ssize_t read_some(struct lconn *c)
         return got;
     if (c->peer_later)
         learn_peer(c);
+    *over = (size_t)got < room + LOOP_HOT;
     size_t len = (size_t)got, direct = in ? (len < room ? len : room) : 0;
     if (direct > 0) {
         (void)thrum_proto_in_done(c->proto, direct, l->now);
@@ -222,34 +223,41 @@ static ssize_t read_some(struct lconn *c)
 /* A socket is asked once for each event: the poller tells when there is more. A stream may hold bytes of
  * which no poller knows, so it is asked until it has none; who still has some comes again in the same turn,
  * behind others. */
-void lconn_readable(struct lconn *c)
+static bool read_plain(struct lconn *c)
 {
-    if (lconn_is_plain(c)) {
-        struct thrum_loop *l = c->home->loop;
-        ssize_t n = sys.recv(c->fd, l->hot, LOOP_HOT, MSG_DONTWAIT);
-        if (n > 0)
-            lconn_took(c, l->hot, (size_t)n);
-        else if (n == 0 || (errno != EAGAIN && errno != EINTR)) /* else the poller tells again */
-            lconn_in_ended(c, n < 0 ? errno : 0);
-        return;
-    }
+    struct thrum_loop *l = c->home->loop;
+    ssize_t n = sys.recv(c->fd, l->hot, LOOP_HOT, MSG_DONTWAIT);
+    int e = errno;
+    if (n > 0)
+        lconn_took(c, l->hot, (size_t)n);
+    else if (n == 0 || (e != EAGAIN && e != EINTR))
+        lconn_in_ended(c, n < 0 ? e : 0);
+    return n < 0 ? e != EINTR : n < LOOP_HOT;
+}
+
+bool lconn_readable(struct lconn *c)
+{
+    bool over = false;
+    if (lconn_is_plain(c))
+        return read_plain(c);
     for (int i = 0; i < STREAM_READS; i++) {
         if (c->ended || c->in_ended || c->out_of_memory)
-            return;
+            return false;
         if ((c->paused || c->holding) && !c->deaf && !c->broken)
-            return;
+            return false;
         if (c->proto && !(thrum_proto_flags(c->proto) & THRUM_WANT_IN) && !c->broken)
-            return;
-        ssize_t got = read_some(c);
+            return false;
+        ssize_t got = read_some(c, &over);
         if (got == -EAGAIN)
-            return;
+            return true;
         if (got <= 0) {
             lconn_in_ended(c, (int)-got);
-            return;
+            return true;
         }
         if (!c->stream || !stream_buffered(c->stream))
-            return;
+            return over;
     }
     c->rereads = true;
     lconn_dirty(c);
+    return false;
 }

@@ -28,6 +28,7 @@ static void epoll_free(struct poller *p)
 static uint32_t to_epoll(unsigned what)
 {
     return ((what & POLLER_STAY) ? 0u : (uint32_t)EPOLLONESHOT) |
+           ((what & POLLER_EDGE) ? (uint32_t)(EPOLLET | EPOLLRDHUP) : 0) |
            ((what & POLLER_IN) ? (uint32_t)EPOLLIN : 0) | ((what & POLLER_OUT) ? (uint32_t)EPOLLOUT : 0);
 }
 
@@ -57,7 +58,7 @@ static void epoll_forget(struct poller *p, int fd)
 static unsigned from_epoll(uint32_t e)
 {
     return ((e & EPOLLIN) ? (unsigned)POLLER_IN : 0) | ((e & EPOLLOUT) ? (unsigned)POLLER_OUT : 0) |
-           ((e & (EPOLLERR | EPOLLHUP)) ? (unsigned)POLLER_END : 0);
+           ((e & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) ? (unsigned)POLLER_END : 0);
 }
 
 /* The kernel writes its events to the end of the caller's array, and each is made ours at its place from the
