@@ -18,7 +18,8 @@ if(THRUM_PLAIN AND THRUM_OBJCOPY AND CMAKE_LINKER)
     set(whole ${PROJECT_BINARY_DIR}/thrum_whole.o)
     add_custom_command(OUTPUT ${whole}
         COMMAND ${CMAKE_LINKER} -r -o ${whole} ${THRUM_OBJECTS}
-        COMMAND ${THRUM_OBJCOPY} --localize-hidden ${whole}
+        # What -flto added describes the parts, not the whole.
+        COMMAND ${THRUM_OBJCOPY} --localize-hidden --remove-section .gnu.lto_* --remove-section .gnu.debuglto_* ${whole}
         DEPENDS ${THRUM_OBJECTS} COMMAND_EXPAND_LISTS VERBATIM COMMENT "Merging libthrum.a")
     set_source_files_properties(${whole} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
     add_library(thrum_static STATIC ${whole})
