@@ -199,13 +199,38 @@ static bool take_text(thrum_proto *p, const uint8_t *text, size_t n)
     return true;
 }
 
+/* A message that was inflated in one go gets just the memory that it needs. */
+static bool take_whole(thrum_proto *p, thrum_slice text)
+{
+    struct buf *b = &p->msg;
+    uint8_t *to = mem_resize(b->p, text.n + 1);
+    if (!to) {
+        proto_fail(p, 1011, THRUM_E_MEMORY, "no memory for a message");
+        return false;
+    }
+    memcpy(to, text.p, text.n);
+    b->p = to;
+    b->cap = text.n + 1;
+    return take_text(p, to, text.n);
+}
+
+/* Is what has come all of a message's payload, in one frame? */
+static bool is_whole(const thrum_proto *p, size_t n)
+{
+    return p->frame.fin && p->msg_frames == 1 && n == p->frame.len;
+}
+
 /* The limit holds while it inflates: what is over it is never made. Faults are judged in the order in which
  * they stand in the text, as when it comes byte by byte: so the same is said of two of them, however they
  * were cut. */
 static bool inflate_payload(thrum_proto *p, const uint8_t *d, size_t n)
 {
-    thrum_slice in = {d, n};
+    thrum_slice in = {d, n}, text;
     enum inflated r = INFLATE_ROOM;
+    uint64_t most = p->set->max_message;
+    if (is_whole(p, n) &&
+        deflate_receive_whole(p->deflate, in, most < SIZE_MAX ? (size_t)most : SIZE_MAX, &text))
+        return take_whole(p, text);
     while (r == INFLATE_ROOM) {
         if (!inflate_room(p, in.n))
             return false;

@@ -4,6 +4,7 @@
  * thread could leave shut. A state that finds no place is freed. */
 #include "proto/codec.h"
 #include "base/mem.h"
+#include "proto/inflate_whole.h"
 #include <stdatomic.h>
 #include <string.h>
 #include <thrum/stats.h>
@@ -116,6 +117,7 @@ void codec_trim(void)
             deflater_free(d);
     }
     inflater_trim();
+    whole_trim();
 }
 
 /* ---- compressing ----------------------------------------------------------------------------------------

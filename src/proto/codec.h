@@ -44,7 +44,7 @@ enum codec_load { CODEC_FINE, CODEC_TIGHT, CODEC_FULL }; /* over the budget, ove
 enum codec_load codec_load(void);
 size_t codec_set_budget(size_t bytes); /* returns the one before */
 void codec_trim(void);                 /* the stock's idle states go */
-void inflater_trim(void);              /* its part of that */
+void inflater_trim(void);              /* its part of that; whole_trim is the other */
 
 /* ---- between codec.c and the codecs */
 struct deflate_codec {

@@ -6,6 +6,7 @@
  * simply forgotten. */
 #include "proto/deflate.h"
 #include "base/mem.h"
+#include "proto/inflate_whole.h"
 #include <string.h>
 
 static const uint8_t tail[] = {0, 0, 0xff, 0xff}; /* RFC 7692 section 7.2.1 */
@@ -133,6 +134,15 @@ void deflate_was_told(struct deflate *d, thrum_slice text)
 /* ---- receiving ------------------------------------------------------------------------------------------
  */
 
+bool deflate_receive_whole(struct deflate *d, thrum_slice in, size_t most, thrum_slice *text)
+{
+    d->whole = whole_take();
+    if (d->whole && whole_inflate(d->whole, (thrum_slice){d->received.p, d->received.n}, in, most, text))
+        return true;
+    deflate_drop(d);
+    return false;
+}
+
 enum inflated deflate_receive(struct deflate *d, thrum_slice *in, uint8_t *to, size_t *room)
 {
     if (!d->inflater)
@@ -149,7 +159,7 @@ static enum inflated keep(struct deflate *d)
     size_t most = window(d->in);
     if (d->received.cap < most && !(p = codec_alloc(most)))
         return INFLATE_MEMORY;
-    d->received.n = inflater_dict(d->inflater, p, most);
+    d->received.n = d->whole ? whole_dict(d->whole, p, most) : inflater_dict(d->inflater, p, most);
     if (p != d->received.p)
         codec_free(d->received.p, d->received.cap);
     d->received.p = p;
@@ -157,19 +167,23 @@ static enum inflated keep(struct deflate *d)
     return INFLATE_OK;
 }
 
-enum inflated deflate_received(struct deflate *d)
+/* Do the four bytes that end each message end this one? */
+static enum inflated end(struct inflater *i)
 {
     uint8_t none[1];
     size_t room = sizeof none;
     thrum_slice in = {tail, sizeof tail};
-    if (!d->inflater) /* not one byte came, and that is no stream of blocks */
+    if (!i) /* not one byte came, and that is no stream of blocks */
         return INFLATE_BAD;
-    enum inflated r = INFLATE_OK;
-    if (!inflater_is_final(d->inflater)) {
-        r = inflater_run(d->inflater, &in, none, &room);
-        if (r == INFLATE_ROOM || (r == INFLATE_OK && !inflater_is_between(d->inflater)))
-            r = INFLATE_BAD;
-    }
+    if (inflater_is_final(i))
+        return INFLATE_OK;
+    enum inflated r = inflater_run(i, &in, none, &room);
+    return r == INFLATE_ROOM || (r == INFLATE_OK && !inflater_is_between(i)) ? INFLATE_BAD : r;
+}
+
+enum inflated deflate_received(struct deflate *d)
+{
+    enum inflated r = d->whole ? INFLATE_OK : end(d->inflater);
     if (r == INFLATE_OK)
         r = keep(d);
     deflate_drop(d);
@@ -179,5 +193,7 @@ enum inflated deflate_received(struct deflate *d)
 void deflate_drop(struct deflate *d)
 {
     inflater_give(d->inflater);
+    whole_give(d->whole);
     d->inflater = NULL;
+    d->whole = NULL;
 }

@@ -20,7 +20,8 @@ struct deflate {
     struct deflate_way out, in;
     struct deflate_how how; /* for our own compressing */
     struct history sent, received;
-    struct inflater *inflater; /* while a compressed message is being received */
+    struct inflater *inflater; /* while a compressed message is being received, */
+    struct whole *whole;       /* or one that came as a whole */
     bool sending;              /* the message that we are sending in parts is compressed */
 };
 
@@ -37,6 +38,9 @@ void deflate_sent(struct deflate *d, const thrum_slice *v, size_t n, bool last);
 void deflate_forget(struct deflate *d);
 void deflate_was_told(struct deflate *d, thrum_slice text); /* by a broadcast that was compressed for many */
 
+/* `in` is all of a message. True: *text, of at most `most` bytes, is its text, until the message is received
+ * or dropped. False: it is to be received in pieces. */
+bool deflate_receive_whole(struct deflate *d, thrum_slice in, size_t most, thrum_slice *text);
 enum inflated deflate_receive(struct deflate *d, thrum_slice *in, uint8_t *to, size_t *room);
 enum inflated deflate_received(struct deflate *d); /* the message ends here: OK, BAD or MEMORY */
 void deflate_drop(struct deflate *d);              /* it never will */

@@ -3,6 +3,7 @@
  */
 #include "fuzz/fuzz_bytes.h"
 #include "proto/codec.h"
+#include "proto/inflate_whole.h"
 #include <zlib.h>
 
 enum { TEXT_MAX = 1 << 17, OUT_MAX = 1 << 20 };
@@ -55,6 +56,31 @@ static struct stream inflate_all(struct inflater *i, thrum_slice in, uint8_t *to
     s.between = inflater_is_between(i);
     s.final = inflater_is_final(i);
     return s;
+}
+
+/* Where they are taken for a whole message, zlib takes them for the same one, or for none: libdeflate lets two
+ * faults pass. */
+static void all_at_once(thrum_slice in, thrum_slice dict)
+{
+    static const uint8_t tail[] = {0, 0, 0xff, 0xff};
+    thrum_slice got, end = {tail, sizeof tail};
+    uint8_t *copy = exactly(in.p, in.n), none[1];
+    struct whole *w = whole_take();
+    struct inflater *i = inflater_take(dict);
+    MUST(w && i);
+    if (whole_inflate(w, dict, (thrum_slice){copy, in.n}, OUT_MAX, &got)) {
+        size_t room = sizeof none;
+        struct stream x = inflate_all(i, in, whole, 0);
+        size_t n = whole_dict(w, dict_a, sizeof dict_a);
+        if (x.verdict == INFLATE_OK) {
+            MUST(!x.final && x.n == got.n && memcmp(whole, got.p, got.n) == 0);
+            MUST(inflater_run(i, &end, none, &room) == INFLATE_OK && inflater_is_between(i));
+            MUST(n == inflater_dict(i, dict_b, sizeof dict_b) && memcmp(dict_a, dict_b, n) == 0);
+        }
+    }
+    inflater_give(i);
+    whole_give(w);
+    free(copy);
 }
 
 /* The same bytes twice: what comes of them, and what is kept of it, must not depend on the cuts. */
@@ -120,6 +146,8 @@ static void there_and_back(struct deflate_how how, thrum_slice dict, thrum_slice
     MUST(i);
     struct stream x = inflate_all(i, out, pieces, seed | 1);
     MUST(x.verdict == INFLATE_OK && x.between && !x.final && x.n == s.n && memcmp(pieces, s.p, s.n) == 0);
+    out.n -= sizeof tail;
+    all_at_once(out, dict);
     size_t most = (size_t)1 << how.bits, all = dict.n + s.n, kept = inflater_dict(i, dict_a, most);
     MUST(kept == (all < most ? all : most));
     for (size_t k = 1; k <= kept; k++)
@@ -151,6 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     thrum_slice dict = {text, kept};
     there_and_back(how, dict, (thrum_slice){text + kept, n - kept}, seed, flags & 64);
     any_stream(in, dict, seed);
+    all_at_once(in, dict);
     if ((flags & 31) == 31) /* a state must not remember the one before it */
         codec_trim();
     return 0;

@@ -272,6 +272,32 @@ static void test_examples_of_the_rfc(void **state)
     thrum_proto_free(p);
 }
 
+/* What has come may be a whole message by itself, and yet there is more of it. */
+static void test_more_than_it_seems(void **state)
+{
+    static const char twice[] = "\xf2\x48\xcd\xc9\xc9\x07\x00\x00\x00\xff\xff\xf2\x48\xcd\xc9\xc9\x07\x00";
+    enum { TWO = sizeof twice - 1 };
+    uint8_t wire[64];
+    (void)state;
+    size_t n = frame(wire, 0xc1, twice, TWO, true);
+    for (size_t cut = 1; cut < n; cut++) { /* in one frame that comes in two pieces */
+        thrum_proto *p = deflating_server(NULL);
+        feed(p, wire, cut);
+        feed(p, wire + cut, n - cut);
+        expect_message(p, "HelloHello");
+        thrum_proto_free(p);
+    }
+    for (size_t cut = 0; cut <= TWO; cut++) { /* in two frames */
+        thrum_proto *p = deflating_server(NULL);
+        say(p, 0x41, twice, cut);
+        say(p, 0x80, twice + cut, TWO - cut);
+        expect_message(p, "HelloHello");
+        say(p, 0xc1, hello, 7);
+        expect_message(p, "Hello");
+        thrum_proto_free(p);
+    }
+}
+
 static void fails(const char *bytes, size_t n, uint8_t first, thrum_status s, int code)
 {
     thrum_proto *p = deflating_server(NULL);
@@ -617,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_taken_back),
         cmocka_unit_test(test_broadcasts_between),
         cmocka_unit_test(test_examples_of_the_rfc),
+        cmocka_unit_test(test_more_than_it_seems),
         cmocka_unit_test(test_R5_rsv1_in_wrong_places),
         cmocka_unit_test(test_corrupt_and_cut_off),
         cmocka_unit_test(test_two_faults),
