@@ -28,11 +28,16 @@ static void test_flags(void **state)
     assert_int_equal(fcntl(p[0], F_GETFD), 0);
     assert_int_equal(sys.set_cloexec(p[0]), 0);
     assert_int_equal(fcntl(p[0], F_GETFD), FD_CLOEXEC);
+    int copy = sys.dup(p[1]);
+    assert_true(copy >= 0 && copy != p[1]);
+    assert_int_equal(fcntl(copy, F_GETFD), FD_CLOEXEC);
+    close(copy);
     close(p[0]);
     close(p[1]);
     assert_int_equal(sys.get_flags(p[0]), -1);
     assert_int_equal(sys.set_flags(p[0], 0), -1);
     assert_int_equal(sys.set_cloexec(p[0]), -1);
+    assert_int_equal(sys.dup(p[0]), -1);
 }
 
 int main(void)

@@ -374,6 +374,110 @@ static void test_words_before_the_end(void **state)
     stage_down(&x);
 }
 
+/* The end comes in the event that tells of the last bytes, and no other event need follow. */
+static void test_end_with_the_last_bytes(void **state)
+{
+    struct stage x = {0};
+    (void)state;
+    stage_up(&x, NULL);
+    turn_out(x.l);
+    peer_text(x.l, &x.p, "last");
+    peer_half_close(&x.p);
+    turn_until(x.l, x.spy.closes == 1);
+    assert_heard(&x.spy, "text last; closed UNCLEAN 1006; ");
+    stage_down(&x);
+}
+
+/* ---- what one event tells of is not read at once ---- */
+
+static size_t full_reads;
+
+static ssize_t noting_recv(int fd, void *p, size_t n, int flags)
+{
+    ssize_t k = sys_real.recv(fd, p, n, flags);
+    full_reads += k == (ssize_t)n;
+    return k;
+}
+
+/* As much as a read takes, and more, and then silence. */
+static void test_more_than_a_read(void **state)
+{
+    enum { SIZE = 60000, FRAMES = 64, BUFFER = 8 << 20 };
+    static uint8_t data[SIZE], f[SIZE + 14];
+    const int buffer = BUFFER;
+    struct stage x = {0};
+    unsigned most = 0;
+    (void)state;
+    stage_up(&x, THRUM_SERVER(.max_message = SIZE));
+    if (x.l->reads_itself || setsockopt(inside(x.spy.c)->fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer)) {
+        stage_down(&x); /* only root may let that much wait */
+        return;
+    }
+    assert_int_equal(setsockopt(x.p.fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer), 0);
+    size_t n = frame_of(f, 0x82, data, SIZE, true);
+    sys.recv = noting_recv;
+    full_reads = 0;
+    for (int round = 0; round < 20 && full_reads == 0; round++) { /* the window opens as it is used */
+        for (unsigned i = 0; i < FRAMES; i++, most++)
+            peer_give(x.l, &x.p, f, n);
+        turn_until(x.l, x.spy.messages == most);
+    }
+    sys = sys_real;
+    assert_true(full_reads > 0);
+    stage_down(&x);
+}
+
+struct brake {
+    thrum_loop *l;
+    thrum_conn *conns[2];
+    bool used;
+};
+
+static void note_conn(struct spy *s, thrum_conn *c)
+{
+    struct brake *b = s->more;
+    b->conns[s->opens - 1] = c;
+}
+
+static void go_on(thrum_conn *c, void *arg)
+{
+    (void)arg;
+    assert_status(thrum_resume(c), THRUM_OK);
+}
+
+/* Who is heard first stops the other, whose event is next, and lets it go on later in the same turn. */
+static void stop_the_other(struct spy *s, thrum_conn *c, const thrum_message *m)
+{
+    struct brake *b = s->more;
+    thrum_conn *other = b->conns[c == b->conns[0]];
+    (void)m;
+    if (b->used)
+        return;
+    b->used = true;
+    assert_status(thrum_pause(other), THRUM_OK);
+    assert_status(thrum_post(b->l, thrum_conn_id(other), go_on, NULL), THRUM_OK);
+}
+
+static void test_stopped_for_a_moment(void **state)
+{
+    struct brake b = {0};
+    struct stage x = {.spy = {.on_open = note_conn, .more = &b}};
+    struct peer second;
+    (void)state;
+    stage_up(&x, NULL);
+    x.spy.on_message = stop_the_other;
+    b.l = x.l;
+    peer_opens(x.l, x.s, &second);
+    turn_until(x.l, x.spy.opens == 2);
+    turn_out(x.l);
+    peer_text(x.l, &x.p, "word");
+    peer_text(x.l, &second, "word");
+    turn_until(x.l, x.spy.messages == 2);
+    assert_heard(&x.spy, "open; text word; text word; ");
+    stage_down(&x);
+    peer_close(&second);
+}
+
 /* Reads that the system refuses: a reset is one, others are no reason to spin. */
 static int recv_errno;
 
@@ -426,6 +530,9 @@ int main(void)
         clean_test(test_another_freed_in_a_message),
         clean_test(test_compressed),
         clean_test(test_words_before_the_end),
+        clean_test(test_end_with_the_last_bytes),
+        clean_test(test_more_than_a_read),
+        clean_test(test_stopped_for_a_moment),
         clean_test(test_failing_reads),
     };
     return run_on_backend(tests);

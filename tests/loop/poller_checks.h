@@ -55,6 +55,39 @@ static void reported_for_as_long_as_it_is_so(void **state)
     nothing();
 }
 
+/* Once for what has come, and again when asked anew; a backend may tell more often. */
+static void told_of_what_has_come(void **state)
+{
+    enum { EDGE = POLLER_IN | POLLER_STAY | POLLER_EDGE };
+    char c;
+    (void)state;
+    assert_int_equal(poller_arm(p, a[0], EDGE, &one), 0);
+    nothing();
+    for (int i = 0; i < 3; i++) {
+        put();
+        event(&one, POLLER_IN);
+        if (i == 1) {
+            assert_int_equal(poller_arm(p, a[0], EDGE, &one), 0);
+            event(&one, POLLER_IN);
+        }
+        assert_int_equal(read(a[0], &c, 1), 1);
+        nothing();
+    }
+    put();
+    close(a[1]);
+    a[1] = -1;
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 1);
+    assert_true(e[0].what & POLLER_IN);
+    bool end_told = e[0].what & POLLER_END;
+    assert_int_equal(read(a[0], &c, 1), 1);
+    if (end_told)
+        assert_int_equal(poller_arm(p, a[0], EDGE, &one), 0);
+    assert_int_equal(poller_wait(p, e, 8, LONG_MS), 1); /* without END it is told of the end by itself */
+    assert_true(e[0].what & (POLLER_IN | POLLER_END));
+    poller_forget(p, a[0]);
+    nothing();
+}
+
 static void only_what_was_asked_for(void **state)
 {
     (void)state;
@@ -616,6 +649,7 @@ static void every_failure(void **state)
 
 #define COMMON_CHECKS                                                                                        \
     CHECK(reported_once_until_armed_again), CHECK(reported_for_as_long_as_it_is_so),                         \
+        CHECK(told_of_what_has_come),                                                                        \
         CHECK(only_what_was_asked_for), CHECK(armed_otherwise_with_news_on_the_way),                         \
         CHECK(armed_with_nothing_is_silent), CHECK(the_end_is_always_told), CHECK(forgotten_is_gone),        \
         CHECK(a_number_may_be_another_file), CHECK(errors_of_arming),                                        \
