@@ -23,8 +23,8 @@ bool set_has(const struct set *s, const void *p);
 /* p is not NULL. Again: THRUM_OK. E_MEMORY: the set is as it was. */
 thrum_status set_add(struct set *s, void *p);
 bool set_remove(struct set *s, const void *p); /* false: it was not in */
-/* A walk: the element at place i of set_places, or NULL; who came first is met first. Others keep their places while elements are added
- * and removed, unless that changes .moves: then they may be anywhere. */
+/* A walk: the element at place i of set_places, or NULL; who came first is met first. Others keep their
+ * places while elements are added and removed, unless that changes .moves: then they may be anywhere. */
 uint32_t set_places(const struct set *s);
 void *set_at(const struct set *s, uint32_t i);
 

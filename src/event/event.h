@@ -259,7 +259,7 @@ void names_free(struct lconn *c);
 
 /* ---- read.c
  * -------------------------------------------------------------------------------------------------- */
-bool lconn_readable(struct lconn *c); /* true: there was no more to be read */
+bool lconn_readable(struct lconn *c);                   /* true: there was no more to be read */
 void lconn_took(struct lconn *c, uint8_t *d, size_t n); /* n bytes have come; d[n] may be written */
 void lconn_in_ended(struct lconn *c, int os_errno);
 void lconn_events(struct lconn *c); /* hands out what the proto has */

@@ -36,7 +36,7 @@ struct tls {
     int broken_in, broken_out; /* the stream below: positive errnos */
     bool ended;                /* the stream below: its end of stream has come */
     bool short_in;             /* the stream below gave less than was asked for: it has no more just now */
-    bool gather;               /* several records are being made */
+    bool gather, last;         /* several records are being made; this is the last of them */
     bool client, anonymous, shaken, failed;
     bool more;     /* the last read ended for want of room */
     bool quiet;    /* close_notify has come: the peer says no more */
@@ -71,10 +71,9 @@ const char *tls_server_of(const SSL *ssl)
  */
 
 /* Bytes taken by the stream below, 0 where it would wait, -1 where it is broken. */
-static ssize_t put_below(struct tls *t, const void *p, size_t n)
+static ssize_t put_all_below(struct tls *t, const struct iovec *v, int n)
 {
-    struct iovec v = {(void *)(uintptr_t)p, n};
-    ssize_t r = t->stream.below->ops->write(t->stream.below, &v, 1);
+    ssize_t r = t->stream.below->ops->write(t->stream.below, v, n);
     if (r == -EAGAIN)
         return 0;
     if (r < 0)
@@ -82,13 +81,37 @@ static ssize_t put_below(struct tls *t, const void *p, size_t n)
     return r < 0 ? -1 : r;
 }
 
+static ssize_t put_below(struct tls *t, const void *p, size_t n)
+{
+    struct iovec v = {(void *)(uintptr_t)p, n};
+    return put_all_below(t, &v, 1);
+}
+
+/* The records that were gathered leave with the last one, which is not copied for that. How many of its bytes
+ * went. */
+static size_t put_gathered(struct tls *t, const char *p, size_t n)
+{
+    size_t before = t->out.len - t->out_at;
+    struct iovec v[2] = {{t->out.p + t->out_at, before}, {(void *)(uintptr_t)p, n}};
+    ssize_t r = put_all_below(t, v, 2);
+    size_t put = r > 0 ? (size_t)r : 0;
+    if (put < before) {
+        t->out_at += put;
+        return 0;
+    }
+    t->out.len = t->out_at = 0;
+    return put - before;
+}
+
 static int bio_write(BIO *b, const char *p, int n)
 {
     struct tls *t = BIO_get_data(b);
     size_t done = 0;
-    if (t->out.len == 0 && !t->gather && !t->broken_out) {
+    if (t->out.len == 0 && (!t->gather || t->last) && !t->broken_out) {
         ssize_t r = put_below(t, p, (size_t)n);
         done = r > 0 ? (size_t)r : 0; /* broken: the next write tells */
+    } else if (t->last && !t->broken_out) {
+        done = put_gathered(t, p, (size_t)n);
     }
     if (done < (size_t)n && buf_append(&t->out, p + done, (size_t)n - done) != THRUM_OK)
         return -1;
@@ -346,6 +369,19 @@ struct cursor {
     size_t at;
 };
 
+static size_t records_of(size_t n)
+{
+    return (n + RECORD - 1) / RECORD;
+}
+
+/* A header whose payload fills its records to the brim makes a record more anyhow. If that is its own, the
+ * payload is not copied. */
+static bool stands_alone(const struct cursor *c)
+{
+    size_t head = c->v->iov_len, n = c->n == 2 ? c->v[1].iov_len : 0;
+    return c->at == 0 && n >= RECORD && records_of(head + n) == records_of(head) + records_of(n);
+}
+
 /* The next record's plaintext: *p, and how much. 0: there is no more. */
 static size_t next_record(struct cursor *c, struct piece *room, const uint8_t **p)
 {
@@ -354,7 +390,7 @@ static size_t next_record(struct cursor *c, struct piece *room, const uint8_t **
     if (c->n == 0)
         return 0;
     size_t left = c->v->iov_len - c->at;
-    if (left >= RECORD || c->n == 1) {
+    if (left >= RECORD || c->n == 1 || stands_alone(c)) {
         *p = (const uint8_t *)c->v->iov_base + c->at;
         left = left < RECORD ? left : RECORD;
         c->at += left;
@@ -387,18 +423,17 @@ static ssize_t write_records(struct tls *t, const struct iovec *v, int n)
     struct piece room;
     struct cursor c = {v, n, 0};
     const uint8_t *p = NULL;
-    size_t total = 0, k, put;
-    t->gather = length_of(v, n) > RECORD;
+    size_t total = 0, all = length_of(v, n), k, put;
+    bool good = true;
+    t->gather = all > RECORD;
     ERR_clear_error();
-    while (total < WRITE_MOST && (k = next_record(&c, &room, &p)) > 0) {
-        if (SSL_write_ex(t->ssl, p, k, &put) != 1) {
-            t->gather = false;
-            return fail(t, "TLS");
-        }
+    while (good && total < WRITE_MOST && (k = next_record(&c, &room, &p)) > 0) {
         total += k;
+        t->last = t->gather && (total == all || total >= WRITE_MOST);
+        good = SSL_write_ex(t->ssl, p, k, &put) == 1;
     }
-    t->gather = false;
-    return (ssize_t)total;
+    t->gather = t->last = false;
+    return good ? (ssize_t)total : fail(t, "TLS");
 }
 
 static ssize_t tls_write(struct stream *s, const struct iovec *v, int n)

@@ -61,7 +61,8 @@ bool whole_inflate(struct whole *w, thrum_slice dict, thrum_slice in, size_t mos
         return false; /* not one byte is no run of blocks */
     size_t stream = make_stream(w, dict, in), room = dict.n + (most < WHOLE_MOST ? most : WHOLE_MOST) + MARK;
     /* A final block in the message, after which another may begin, shows in `used`. */
-    if (libdeflate_deflate_decompress_ex(w->d, w->in, stream, w->out, room, &used, &n) != LIBDEFLATE_SUCCESS ||
+    if (libdeflate_deflate_decompress_ex(w->d, w->in, stream, w->out, room, &used, &n) !=
+            LIBDEFLATE_SUCCESS ||
         used != stream || n < dict.n || !ends_with_mark(w->out + dict.n, n - dict.n))
         return false;
     w->end = n - MARK;

@@ -409,7 +409,8 @@ static void test_more_than_a_read(void **state)
     unsigned most = 0;
     (void)state;
     stage_up(&x, THRUM_SERVER(.max_message = SIZE));
-    if (x.l->reads_itself || setsockopt(inside(x.spy.c)->fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer)) {
+    if (x.l->reads_itself ||
+        setsockopt(inside(x.spy.c)->fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer)) {
         stage_down(&x); /* only root may let that much wait */
         return;
     }

@@ -58,8 +58,8 @@ static struct stream inflate_all(struct inflater *i, thrum_slice in, uint8_t *to
     return s;
 }
 
-/* Where they are taken for a whole message, zlib takes them for the same one, or for none: libdeflate lets two
- * faults pass. */
+/* Where they are taken for a whole message, zlib takes them for the same one, or for none: libdeflate lets
+ * two faults pass. */
 static void all_at_once(thrum_slice in, thrum_slice dict)
 {
     static const uint8_t tail[] = {0, 0, 0xff, 0xff};

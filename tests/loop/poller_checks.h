@@ -649,13 +649,12 @@ static void every_failure(void **state)
 
 #define COMMON_CHECKS                                                                                        \
     CHECK(reported_once_until_armed_again), CHECK(reported_for_as_long_as_it_is_so),                         \
-        CHECK(told_of_what_has_come),                                                                        \
-        CHECK(only_what_was_asked_for), CHECK(armed_otherwise_with_news_on_the_way),                         \
-        CHECK(armed_with_nothing_is_silent), CHECK(the_end_is_always_told), CHECK(forgotten_is_gone),        \
-        CHECK(a_number_may_be_another_file), CHECK(errors_of_arming),                                        \
-        CHECK(armed_from_another_thread_during_the_wait), CHECK(forgotten_during_the_wait),                  \
-        CHECK(silenced_during_the_wait), CHECK(armed_anew_between_readiness_and_report), CHECK(woken),       \
-        CHECK(woken_from_a_signal_handler), CHECK(a_signal_ends_the_wait_quietly),                           \
-        CHECK(a_real_signal_does_too), CHECK(the_time_is_kept), CHECK(many_at_once), CHECK(many_that_stay),  \
-        CHECK(a_large_batch), CHECK(a_descriptor_to_wait_for), CHECK(an_alarm), CHECK(reading_is_the_users), \
-        CHECK(armed_by_many_threads), CHECK(every_failure)
+        CHECK(told_of_what_has_come), CHECK(only_what_was_asked_for),                                        \
+        CHECK(armed_otherwise_with_news_on_the_way), CHECK(armed_with_nothing_is_silent),                    \
+        CHECK(the_end_is_always_told), CHECK(forgotten_is_gone), CHECK(a_number_may_be_another_file),        \
+        CHECK(errors_of_arming), CHECK(armed_from_another_thread_during_the_wait),                           \
+        CHECK(forgotten_during_the_wait), CHECK(silenced_during_the_wait),                                   \
+        CHECK(armed_anew_between_readiness_and_report), CHECK(woken), CHECK(woken_from_a_signal_handler),    \
+        CHECK(a_signal_ends_the_wait_quietly), CHECK(a_real_signal_does_too), CHECK(the_time_is_kept),       \
+        CHECK(many_at_once), CHECK(many_that_stay), CHECK(a_large_batch), CHECK(a_descriptor_to_wait_for),   \
+        CHECK(an_alarm), CHECK(reading_is_the_users), CHECK(armed_by_many_threads), CHECK(every_failure)

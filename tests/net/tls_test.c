@@ -73,6 +73,77 @@ static void test_vectors(void **state)
     pair_end(&p);
 }
 
+/* A socket that takes so many bytes at its next write, and then all. */
+static size_t first_takes;
+
+static ssize_t sparing_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    size_t most = first_takes, n = 0;
+    struct iovec v[2];
+    first_takes = SIZE_MAX;
+    if (most == SIZE_MAX)
+        return sys_real.sendmsg(fd, m, flags);
+    if (most == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    for (; n < m->msg_iovlen && n < 2; n++) {
+        v[n] = m->msg_iov[n];
+        v[n].iov_len = v[n].iov_len < most ? v[n].iov_len : most;
+        most -= v[n].iov_len;
+    }
+    struct msghdr some = {.msg_iov = v, .msg_iovlen = n};
+    return sys_real.sendmsg(fd, &some, flags);
+}
+
+static ssize_t sparing_send(int fd, const void *p, size_t n, int flags)
+{
+    struct iovec v = {(void *)(uintptr_t)p, n};
+    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+    return sparing_sendmsg(fd, &m, flags);
+}
+
+static void send_two(struct tls_pair *p, size_t head, size_t payload, size_t takes)
+{
+    enum { MOST = 80000 };
+    static uint8_t out[MOST], in[MOST];
+    struct iovec v[2] = {{out, head}, {out + head, payload}};
+    for (size_t i = 0; i < head + payload; i++)
+        out[i] = (uint8_t)(i * 13 + i / 256);
+    first_takes = takes;
+    sys.send = sparing_send;
+    sys.sendmsg = sparing_sendmsg;
+    ssize_t sent = p->server->ops->write(p->server, v, 2);
+    sys = sys_real;
+    assert_true(sent > 0 && (size_t)sent <= head + payload);
+    for (size_t came = 0; came < (size_t)sent;) {
+        ssize_t k = get(p->client, in + came, sizeof in - came);
+        came += k > 0 ? (size_t)k : 0;
+        assert_true(k > 0 || k == -EAGAIN);
+        assert_true(stream_flush(p->server) == 0 || takes < SIZE_MAX);
+    }
+    assert_memory_equal(in, out, (size_t)sent);
+    assert_int_equal(stream_unsent(p->server), 0);
+}
+
+/* A header, and a payload of all but full, full, and more than full records, whatever the socket takes of it.
+ */
+static void test_header_and_payload(void **state)
+{
+    static const size_t heads[] = {2, 4, 10, 14},
+                        payloads[] = {16370, 16380, 16384, 16385, 32768, 65536, 70000},
+                        takes[] = {0, 1, 25, 26, 27, 5000, 16400, 40000, SIZE_MAX};
+    struct tls_pair p;
+    (void)state;
+    pair_make(&p, client, server, "localhost");
+    assert_shaken(&p);
+    for (size_t h = 0; h < sizeof heads / sizeof *heads; h++)
+        for (size_t n = 0; n < sizeof payloads / sizeof *payloads; n++)
+            for (size_t t = 0; t < sizeof takes / sizeof *takes; t++)
+                send_two(&p, heads[h], payloads[n], takes[t]);
+    pair_end(&p);
+}
+
 /* A record that is larger than the read: the rest lies in the stream, and poll would not tell. */
 static void test_buffered(void **state)
 {
@@ -354,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_header_and_payload),
         cmocka_unit_test(test_buffered),
         cmocka_unit_test(test_full_socket),
         cmocka_unit_test(test_end),

@@ -1,5 +1,5 @@
-/* inflate_whole_test.c: what it says is a text is what zlib says, but for two faults that it lets pass; and it
- * does say so of what the usual compressors write. Inputs end at an unmapped page. */
+/* inflate_whole_test.c: what it says is a text is what zlib says, but for two faults that it lets pass; and
+ * it does say so of what the usual compressors write. Inputs end at an unmapped page. */
 #include "proto/inflate_whole.h"
 #include "lib/guard.h"
 #include "proto/codec.h"
@@ -68,9 +68,9 @@ static bool is_let_pass(thrum_slice dict, thrum_slice in)
         assert_int_equal(inflateSetDictionary(&z, dict.p, (unsigned)dict.n), Z_OK);
     z.next_out = back;
     z.avail_out = sizeof back;
-    bool passes = inflate(&z, Z_SYNC_FLUSH) == Z_DATA_ERROR &&
-                  (strcmp(z.msg, "invalid literal/length code") == 0 ||
-                   strcmp(z.msg, "invalid bit length repeat") == 0);
+    bool passes =
+        inflate(&z, Z_SYNC_FLUSH) == Z_DATA_ERROR && (strcmp(z.msg, "invalid literal/length code") == 0 ||
+                                                      strcmp(z.msg, "invalid bit length repeat") == 0);
     inflateEnd(&z);
     return passes;
 }
@@ -248,7 +248,7 @@ static void test_left_to_zlib(void **state)
         {"\x07", 1, false},                            /* a type that is none */
         {"\xf2\x00\x11\x00\x00", 5, false},            /* a reference to nothing */
         {"\x00\x05\x00\xfb\xff\x48\x65\x6c\x6c\x6f\x00", 11,
-         false},                    /* a length that is not its complement's */
+         false}, /* a length that is not its complement's */
     };
     struct whole *w = whole_take();
     (void)state;
