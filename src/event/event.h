@@ -72,7 +72,8 @@ struct thrum_loop {
     struct lconn *dirty, **dirty_end; /* to be looked at before the turn ends, in order */
     struct lconn *graves;             /* ended; freed when no event can name them any more */
     struct chunk *stock;
-    unsigned nstock, nout; /* chunks in stock, in use */
+    unsigned nstock, nout;   /* chunks in stock, in use */
+    unsigned sends_together; /* outputs that leave together, see loop.c */
     struct spare spares[SPARES_MAX];
     unsigned nspares;
     size_t spare_bytes;

@@ -142,10 +142,6 @@ static void run_timers(struct thrum_loop *l)
     }
 }
 
-/* Outputs of so many connections leave one after the other: the kernel's code for reading, then its code for
- * writing, stays in the processor's cache. More would only make the first of them wait. */
-enum { SENDS_TOGETHER = 16 };
-
 static void settle_first(struct thrum_loop *l)
 {
     struct lconn *c = lconn_undirty(l);
@@ -160,12 +156,6 @@ static void settle_first(struct thrum_loop *l)
 static void settle_dirty(struct thrum_loop *l)
 {
     while (l->dirty)
-        settle_first(l);
-}
-
-static void settle_while_going_on(struct thrum_loop *l)
-{
-    while (l->dirty && gate_goes_on(l))
         settle_first(l);
 }
 
@@ -221,6 +211,33 @@ static thrum_status idle(struct thrum_loop *l, int64_t until)
     return THRUM_OK;
 }
 
+/* Outputs of so many connections leave one after the other: the kernel's code for reading, then its code for
+ * writing, stays in the processor's cache. Not where callbacks take their time: the first would wait for all.
+ */
+enum { SENDS_TOGETHER = 16, SLOW_NS = 20000 };
+
+static void note_pace(struct thrum_loop *l, int events)
+{
+    if (events > 1)
+        l->sends_together = clock_now() - l->now > (int64_t)events * SLOW_NS ? 1 : SENDS_TOGETHER;
+}
+
+/* What would be made dirty by this waits: events of others come first. */
+static void send_together(struct thrum_loop *l)
+{
+    for (unsigned n = l->nout; n > 0 && l->dirty && gate_goes_on(l); n--)
+        settle_first(l);
+}
+
+static void hand_out_all(struct thrum_loop *l, const struct poller_event *e, int n)
+{
+    for (int i = 0; i < n && gate_goes_on(l); i++) {
+        hand_out(&e[i]);
+        if (l->nout >= l->sends_together)
+            send_together(l);
+    }
+}
+
 /* One turn. E_SYSTEM: the system refuses to wait; E_FORKED: a callback has called fork, and this is the
  * child. */
 static thrum_status turn(struct thrum_loop *l, int64_t until)
@@ -230,15 +247,13 @@ static thrum_status turn(struct thrum_loop *l, int64_t until)
         return idle(l, until);
     l->turning = true;
     int n = wait_for(l, e, until);
-    for (int i = 0; i < n && gate_goes_on(l); i++) {
-        hand_out(&e[i]);
-        if (l->nout >= SENDS_TOGETHER)
-            settle_while_going_on(l);
-    }
+    hand_out_all(l, e, n);
     if (gate_goes_on(l))
         post_deliver(l);
     run_timers(l);
-    settle_while_going_on(l);
+    while (l->dirty && gate_goes_on(l))
+        settle_first(l);
+    note_pace(l, n);
     lconn_bury(l);
     l->turning = false;
     post_turn_over(l);

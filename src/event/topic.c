@@ -244,8 +244,8 @@ struct teller {
     size_t told;
 };
 
-/* Subscribers are met in no order, and what is to be read of each is not in the cache. It is fetched while
- * those before it are told. */
+/* With many subscribers, what is to be read of each is not in the cache: it is fetched while those before it
+ * are told. */
 static void foresee(const struct topic *topic, uint32_t i)
 {
     enum { LINE = 64, LINES = 4 /* of what a subscriber is part of */ };

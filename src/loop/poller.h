@@ -22,11 +22,11 @@ enum {
     POLLER_ACCEPTED =
         32, /* event of poller_accept: n is a connected descriptor (non-blocking, close-on-exec), or a
              * negative errno; then accepting has stopped until poller_accept is called again */
-    POLLER_EDGE = 128, /* of arm, with STAY and IN alone: once for what has come since the last report;
-                        * whoever asks for it reads until a read gives less than was asked for, or the end
-                        * after END. A backend may report more often */
-    POLLER_SENT = 64 /* event of poller_send: all n bytes have gone, or n is a negative errno and nobody knows
-                      * how many have; `bytes` is the chunk */
+    POLLER_SENT = 64, /* event of poller_send: all n bytes have gone, or n is a negative errno and nobody
+                       * knows how many have; `bytes` is the chunk */
+    POLLER_EDGE = 128 /* of arm, with STAY and IN alone: once for what has come since the last report; whoever
+                       * asks for it reads until a read gives less than was asked for, or the end after END. A
+                       * backend may report more often */
 };
 struct poller_event {
     void *data;

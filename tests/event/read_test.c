@@ -479,6 +479,55 @@ static void test_stopped_for_a_moment(void **state)
     peer_close(&second);
 }
 
+/* ---- answers of slow callbacks do not wait for those of others ---- */
+
+struct slow {
+    struct brake b; /* first */
+    struct peer *peers[2];
+    thrum_conn *first; /* who was heard first in this turn */
+    bool was_answered; /* ... and had its answer when the other was heard */
+};
+
+static void answer_slowly(struct spy *s, thrum_conn *c, const thrum_message *m)
+{
+    struct slow *w = s->more;
+    char answer[16];
+    if (w->first && w->first != c)
+        w->was_answered =
+            recv(w->peers[w->first == w->b.conns[1]]->fd, answer, sizeof answer, MSG_DONTWAIT | MSG_PEEK) > 0;
+    else
+        w->first = c;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_status(thrum_send(c, m->kind, m->data, m->len), THRUM_OK);
+}
+
+static void test_slow_answers(void **state)
+{
+    struct slow w = {0};
+    struct stage x = {.spy = {.on_open = note_conn, .more = &w}};
+    struct peer second;
+    char answer[6]; /* a frame with "word" */
+    (void)state;
+    stage_up(&x, NULL);
+    x.spy.on_message = answer_slowly;
+    w.peers[0] = &x.p;
+    w.peers[1] = &second;
+    peer_opens(x.l, x.s, &second);
+    turn_until(x.l, x.spy.opens == 2);
+    for (unsigned round = 1; round <= 20 && !w.was_answered;
+         round++) { /* the first round shows that they are slow */
+        w.first = NULL;
+        peer_text(x.l, &x.p, "word");
+        peer_text(x.l, &second, "word");
+        turn_until(x.l, x.spy.messages == 2 * round);
+        peer_get(x.l, &x.p, answer, sizeof answer);
+        peer_get(x.l, &second, answer, sizeof answer);
+    }
+    assert_true(w.was_answered);
+    stage_down(&x);
+    peer_close(&second);
+}
+
 /* Reads that the system refuses: a reset is one, others are no reason to spin. */
 static int recv_errno;
 
@@ -534,6 +583,7 @@ int main(void)
         clean_test(test_end_with_the_last_bytes),
         clean_test(test_more_than_a_read),
         clean_test(test_stopped_for_a_moment),
+        clean_test(test_slow_answers),
         clean_test(test_failing_reads),
     };
     return run_on_backend(tests);
