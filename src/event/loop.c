@@ -15,6 +15,11 @@
 #include <string.h>
 #include <time.h>
 
+/* Outputs of so many connections leave one after the other: the kernel's code for reading, then its code for
+ * writing, stays in the processor's cache. Not where callbacks take their time: the first would wait for all.
+ */
+enum { SENDS_TOGETHER = 16, SLOW_NS = 20000 };
+
 /* A pointer to anything of ours has its low bits free. */
 void *source_of(const void *p, enum source s)
 {
@@ -68,6 +73,7 @@ thrum_status loop_make(struct thrum_loop **out, bool of_listener, thrum_error *e
                 of_listener ? (pthread_t)0 : pthread_self()); /* 0: until its own thread has begun */
     l->now = clock_now();
     l->free_slot = UINT32_MAX;
+    l->sends_together = SENDS_TOGETHER;
     l->dirty_end = &l->dirty;
     wheel_init(&l->conns, l->now);
     wheel_init(&l->others, l->now);
@@ -210,11 +216,6 @@ static thrum_status idle(struct thrum_loop *l, int64_t until)
     } while (l->now < until && !atomic_load(&l->stop) && post_is_empty(l));
     return THRUM_OK;
 }
-
-/* Outputs of so many connections leave one after the other: the kernel's code for reading, then its code for
- * writing, stays in the processor's cache. Not where callbacks take their time: the first would wait for all.
- */
-enum { SENDS_TOGETHER = 16, SLOW_NS = 20000 };
 
 static void note_pace(struct thrum_loop *l, int events)
 {
