@@ -1,11 +1,17 @@
-/* thrum/loop.h: the event front: many connections on one thread, by callbacks. Marks as in thrum.h, and one
- * more: [loop]  only on the thread that drives the loop: inside a callback, or between two calls of
- * thrum_loop_run or thrum_loop_step by that thread; elsewhere E_THREAD A connection of a loop belongs to the
- * loop: it is given to callbacks, used with the calls of thrum.h, and gone when on_close returns. Of these
- * calls thrum_send, thrum_sendv, thrum_send_with, thrum_send_part, thrum_ping (t is 0), thrum_pong,
- * thrum_close, thrum_conn_free (goodbye and cut) and all that ask are [loop] and never wait; thrum_recv and
- * thrum_recv_part answer E_STATE, as messages come to on_message. What other threads have to say to a
- * connection they say by thrum_post or thrum_publish. The exit contract holds for loops as for all else.
+/* thrum/loop.h: the event front: many connections on one thread, by callbacks.
+ *
+ * Marks as in thrum.h, and one more, [loop]: only on the thread that drives the loop, inside a callback or
+ * between two calls of thrum_loop_run or thrum_loop_step, and before the first of these on the thread that
+ * made the loop; elsewhere E_THREAD.
+ *
+ * A connection of a loop belongs to the loop: it is given to callbacks, used with the calls of thrum.h, and
+ * gone when on_close returns. Of these calls thrum_send, thrum_sendv, thrum_send_with, thrum_send_part,
+ * thrum_ping (t is 0, else E_ARGUMENT), thrum_pong, thrum_close, thrum_conn_free (goodbye and cut) and all
+ * that ask are [loop] and never wait; thrum_recv and thrum_recv_part answer E_STATE, as messages come to
+ * on_message. What is sent is given to the system before the turn ends. What other threads have to say to a
+ * connection they say by thrum_post or thrum_publish.
+ *
+ * The exit contract holds for loops as for all else.
  */
 #ifndef THRUM_LOOP_H
 #define THRUM_LOOP_H
@@ -82,9 +88,9 @@ THRUM_API bool thrum_loop_cancel(thrum_loop *l, thrum_id timer);
 /* ---- client ---------------------------------------------------------------------------------------------
  */
 /* [loop] Begins to open a connection as thrum_connect does (o->tls, o->proxy, subprotocols and so on;
- * redirects are not followed and 401 is not answered: on_close is told E_REFUSED with the status). The result
- * comes to on_open, or to on_close, never before this returns. *id may be NULL. Errors: E_ARGUMENT,
- * E_TOO_NEW, E_MEMORY, E_TLS. */
+ * redirects are not followed and 401 is not answered: on_close is told E_REFUSED with the status; .response
+ * is left alone). The result comes to on_open, or to on_close, never before this returns. *id may be NULL.
+ * Errors: E_ARGUMENT, E_TOO_NEW, E_MEMORY, E_TLS. */
 THRUM_API THRUM_MUST_CHECK thrum_status thrum_open(thrum_loop *l, const char *url,
                                                    const thrum_client_options *o, const thrum_handlers *h,
                                                    void *arg, thrum_id *id, thrum_error *err);
@@ -130,8 +136,8 @@ THRUM_API int thrum_listener_fds(const thrum_listener *s, int *fds, size_t max);
 THRUM_API const int *thrum_passed_fds(void);
 /* [any] Stops accepting; who shakes hands gets 503 (but see thrum_listener_fds); open ones Close code (0:
  * 1001; 1012 for a restart); what is left after t is cut. Then on_drained (may be NULL) runs, on a loop of
- * the listener's, once. Returns at once. Again: only a nearer deadline counts. E_ARGUMENT, E_MEMORY,
- * E_FORKED. */
+ * the listener's, once; not where the listener or its loop is freed before. Returns at once. Again: only a
+ * nearer deadline counts. E_ARGUMENT, E_MEMORY, E_FORKED. */
 THRUM_API thrum_status thrum_listener_drain(thrum_listener *s, uint16_t code, thrum_wait t,
                                             void (*on_drained)(thrum_listener *s, void *arg), void *arg);
 /* [any, not on a loop of its own: E_THREAD] [waits t] Until it is drained or freed (THRUM_OK), or E_TIMEOUT.
