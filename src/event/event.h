@@ -141,6 +141,7 @@ struct lconn {
     bool opened : 1, dirty : 1, shut_out : 1, peer_later : 1;
     bool busy : 1;       /* it is in the midst of being read: what it sends waits for the end of that */
     bool again : 1;      /* something has come up while it was served */
+    bool bulky : 1;      /* its last message was large: the next may be, too */
     bool connecting : 1; /* a client's, whose socket is not connected yet */
     union {
         struct {

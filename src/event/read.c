@@ -7,7 +7,11 @@
 #include "proto/quick.h"
 #include <errno.h>
 
-enum { STREAM_READS = 32 /* of a stream that hands out little at a time, before others have their turn */ };
+enum {
+    STREAM_READS = 32,     /* of a stream that hands out little at a time, before others have their turn */
+    BULKY = 128 * 1024,    /* a message that is better not copied out of the hot buffer */
+    BULKY_FIRST = 8 * 1024 /* read of what may be one, to see how long it is */
+};
 
 /* [callbacks] The byte behind a message is borrowed for a NUL. */
 static void give(struct lconn *c, const thrum_message *m,
@@ -140,7 +144,10 @@ void lconn_events(struct lconn *c)
     while (next_event(c, &e)) {
         switch (e.what) {
         case THRUM_EVENT_OPEN: opened(c); break;
-        case THRUM_EVENT_MESSAGE: give_message(c, &e.message); break;
+        case THRUM_EVENT_MESSAGE:
+            c->bulky = e.message.len >= BULKY;
+            give_message(c, &e.message);
+            break;
         case THRUM_EVENT_PING: give(c, &e.message, lconn_way(c)->on.on_ping); break;
         case THRUM_EVENT_PONG: give(c, &e.message, lconn_way(c)->on.on_pong); break;
         default: break;
@@ -226,13 +233,18 @@ static ssize_t read_some(struct lconn *c, bool *over)
 static bool read_plain(struct lconn *c)
 {
     struct thrum_loop *l = c->home->loop;
-    ssize_t n = sys.recv(c->fd, l->hot, LOOP_HOT, MSG_DONTWAIT);
+    const bool bulky = c->bulky;
+    const ssize_t most = bulky ? BULKY_FIRST : LOOP_HOT;
+    ssize_t n = sys.recv(c->fd, l->hot, (size_t)most, MSG_DONTWAIT);
     int e = errno;
+    c->bulky = false;
     if (n > 0)
         lconn_took(c, l->hot, (size_t)n);
     else if (n == 0 || (e != EAGAIN && e != EINTR))
         lconn_in_ended(c, n < 0 ? e : 0);
-    return n < 0 ? e != EINTR : n < LOOP_HOT;
+    if (n == most && bulky)
+        return lconn_readable(c); /* the rest, to where it will stay */
+    return n < 0 ? e != EINTR : n < most;
 }
 
 bool lconn_readable(struct lconn *c)
