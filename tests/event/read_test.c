@@ -301,6 +301,32 @@ static void free_another(struct spy *s, thrum_conn *c, const thrum_message *m)
 
 /* A callback frees another connection, of which much is unread: the message that it was given stays, and so
  * do those behind it. */
+/* Behind a large message the next read is a small one: whatever comes then is all read, and heard once. */
+static void test_what_follows_a_large_message(void **state)
+{
+    enum { LARGE = 200000, FIRST = 8 * 1024, BEFORE = 8 /* of up to 64 KiB, masked */ };
+    static const size_t next[] = {0,         5,    FIRST - BEFORE - 1, FIRST - BEFORE, FIRST - BEFORE + 1,
+                                  3 * FIRST, LARGE};
+    static uint8_t data[LARGE], f[LARGE + 14];
+    (void)state;
+    for (size_t i = 0; i < COUNT(next); i++)
+        for (unsigned times = 1; times <= 3; times++) {
+            struct stage x = {0};
+            size_t bytes = LARGE;
+            stage_up(&x, NULL);
+            peer_give(x.l, &x.p, f, frame_of(f, 0x82, data, LARGE, true));
+            turn_until(x.l, x.spy.messages == 1);
+            assert_true(x.l->reads_itself || inside(x.spy.c)->bulky);
+            for (unsigned k = 0; k < times; k++, bytes += next[i])
+                peer_give(x.l, &x.p, f, frame_of(f, 0x82, data, next[i], true));
+            peer_half_close(&x.p);
+            turn_until(x.l, x.spy.closes == 1);
+            assert_int_equal(x.spy.messages, 1 + times);
+            assert_int_equal(x.spy.bytes, bytes);
+            stage_down(&x);
+        }
+}
+
 static void test_another_freed_in_a_message(void **state)
 {
     static uint8_t data[4000], much[60000];
@@ -577,6 +603,7 @@ int main(void)
         clean_test(test_close_while_paused),
         clean_test(test_huge_in_parts),
         clean_test(test_large_messages),
+        clean_test(test_what_follows_a_large_message),
         clean_test(test_another_freed_in_a_message),
         clean_test(test_compressed),
         clean_test(test_words_before_the_end),
