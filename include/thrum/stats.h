@@ -12,9 +12,9 @@ typedef struct thrum_stats {
     uint64_t wire_in, wire_out; /* bytes on the wire, handshake included */
     uint64_t pings_in, pings_out, pongs_in, pongs_out;
     uint64_t queued_messages, queued_in,
-        queued_out;            /* now: messages and bytes not taken; bytes not written */
-    int64_t latency_ns;        /* as thrum_latency */
-    uint64_t compress_held,    /* bytes that this connection holds now for permessage-deflate */
+        queued_out;         /* now: messages and bytes not taken; bytes not written, TLS records included */
+    int64_t latency_ns;     /* as thrum_latency */
+    uint64_t compress_held, /* bytes that this connection holds now for permessage-deflate */
         compress_held_process; /* bytes that all of the process holds */
 } thrum_stats;
 /* [any] Fills *out; E_ARGUMENT when out->size is 0 or no multiple of 8. */

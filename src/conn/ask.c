@@ -113,6 +113,8 @@ thrum_status ask_stats(const thrum_conn *c, thrum_stats *all)
     if (!m)
         return THRUM_E_FORKED;
     proto_stats(m->proto, all);
+    if (m->stream)
+        all->queued_out += stream_unsent(m->stream);
     lock_give(&m->lock);
     return THRUM_OK;
 }

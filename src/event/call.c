@@ -243,6 +243,8 @@ static thrum_status loop_stats(const thrum_conn *h, thrum_stats *all)
         parked_stats(&c->parked, all);
     if (c->out)
         all->queued_out += c->out->n;
+    if (c->stream)
+        all->queued_out += stream_unsent(c->stream);
     look_out(c, here);
     return THRUM_OK;
 }
