@@ -254,7 +254,7 @@ static void foresee(const struct topic *topic, uint32_t i)
     struct topic_member *near = i + 1 < places ? set_at(&topic->members, i + 1) : NULL;
     if (far)
         __builtin_prefetch(far);
-    for (int k = 0; near && k < LINES; k++)
+    for (size_t k = 0; near && k < LINES; k++)
         __builtin_prefetch((const char *)near->owner + k * LINE);
 }
 
