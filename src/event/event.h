@@ -273,7 +273,7 @@ thrum_status lconn_send(struct lconn *c, thrum_kind k, const thrum_slice *v, siz
 thrum_status lconn_send_shared(struct lconn *c, struct shared *s);
 void lconn_write(struct lconn *c); /* out, then what the proto has; never waits */
 size_t lconn_pending(const struct lconn *c);
-void chunks_free(struct thrum_loop *l);
+void chunks_trim(struct thrum_loop *l, unsigned left); /* so many stay in stock */
 void chunk_drop(struct lconn *c);
 bool chunk_send(struct lconn *c);
 bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, thrum_status *s);
@@ -282,6 +282,8 @@ bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, th
  * --------------------------------------------------------------------------------------------------- */
 void spare_keep(struct thrum_loop *l, thrum_message *m); /* takes m->hold, if it is worth it */
 void spare_lend(struct thrum_loop *l, thrum_proto *p);   /* if it is about to receive a large message */
+void spares_in_use(
+    struct thrum_loop *l); /* they, and chunks, are given back once nothing has used them for a while */
 void spares_free(struct thrum_loop *l);
 
 /* ---- call.c

@@ -31,7 +31,7 @@ void *source_of(const void *p, enum source s)
 
 void loop_free_parts(struct thrum_loop *l)
 {
-    chunks_free(l);
+    chunks_trim(l, 0);
     spares_free(l);
     poller_free(l->poller);
     lock_destroy(&l->box_lock);
@@ -219,8 +219,11 @@ static thrum_status idle(struct thrum_loop *l, int64_t until)
 
 static void note_pace(struct thrum_loop *l, int events)
 {
-    if (events > 1)
-        l->sends_together = clock_now() - l->now > (int64_t)events * SLOW_NS ? 1 : SENDS_TOGETHER;
+    if (events <= 1)
+        return;
+    if (l->nstock > 1)
+        spares_in_use(l);
+    l->sends_together = clock_now() - l->now > (int64_t)events * SLOW_NS ? 1 : SENDS_TOGETHER;
 }
 
 /* What would be made dirty by this waits: events of others come first. */

@@ -17,10 +17,20 @@ void spares_free(struct thrum_loop *l)
 static void idle_over(struct later *x)
 {
     struct thrum_loop *l = list_of(x, struct thrum_loop, spares_idle);
-    if (l->now < l->spare_used + IDLE_MS * CLOCK_MS)
+    if (l->now < l->spare_used + IDLE_MS * CLOCK_MS) {
         wheel_set(&l->others, &x->timer, clock_after(l->spare_used, IDLE_MS));
-    else
+    } else {
         spares_free(l);
+        chunks_trim(l, 1);
+    }
+}
+
+void spares_in_use(struct thrum_loop *l)
+{
+    l->spare_used = l->now;
+    l->spares_idle.fn = idle_over;
+    if (!wheel_has(&l->spares_idle.timer))
+        wheel_set(&l->others, &l->spares_idle.timer, clock_after(l->now, IDLE_MS));
 }
 
 void spare_keep(struct thrum_loop *l, thrum_message *m)
@@ -30,11 +40,8 @@ void spare_keep(struct thrum_loop *l, thrum_message *m)
         return;
     l->spares[l->nspares++] = (struct spare){m->hold, m->len + 1};
     l->spare_bytes += m->len + 1;
-    l->spare_used = l->now;
     m->hold = NULL;
-    l->spares_idle.fn = idle_over;
-    if (!wheel_has(&l->spares_idle.timer))
-        wheel_set(&l->others, &l->spares_idle.timer, clock_after(l->now, IDLE_MS));
+    spares_in_use(l);
 }
 
 /* One that is large enough, and not by so much that it were a waste. */

@@ -73,11 +73,12 @@ static struct chunk *chunk_take(struct thrum_loop *l)
     return k;
 }
 
-void chunks_free(struct thrum_loop *l)
+void chunks_trim(struct thrum_loop *l, unsigned left)
 {
-    while (l->stock) {
+    while (l->nstock > left) {
         struct chunk *k = l->stock;
         l->stock = k->next;
+        l->nstock--;
         mem_free(k);
     }
 }

@@ -19,10 +19,10 @@ struct deflate_way { /* one direction's rules, as agreed */
 struct deflate {
     struct deflate_way out, in;
     struct deflate_how how; /* for our own compressing */
+    bool sending;           /* the message that we are sending in parts is compressed */
     struct history sent, received;
     struct inflater *inflater; /* while a compressed message is being received, */
     struct whole *whole;       /* or one that came as a whole */
-    bool sending;              /* the message that we are sending in parts is compressed */
 };
 
 struct deflate *deflate_new(const struct settings *s, struct deflate_way out, struct deflate_way in);
