@@ -18,9 +18,10 @@ thrum_status post_letter(struct thrum_loop *l, struct letter *x)
     else
         list_push(&l->box, &x->link);
     atomic_store(&l->mail, !list_empty(&l->box));
-    lock_give(&l->box_lock);
+    /* Under the lock: what the letter does may be the end of the loop, which takes it once more. */
     if (s == THRUM_OK && first && !(loop_is_here(l) && l->turning))
         poller_wake(l->poller);
+    lock_give(&l->box_lock);
     cancel_back(cancel);
     return s;
 }
