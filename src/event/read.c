@@ -227,9 +227,6 @@ static ssize_t read_some(struct lconn *c, bool *over)
     return got;
 }
 
-/* A socket is asked once for each event: the poller tells when there is more. A stream may hold bytes of
- * which no poller knows, so it is asked until it has none; who still has some comes again in the same turn,
- * behind others. */
 static bool read_plain(struct lconn *c)
 {
     struct thrum_loop *l = c->home->loop;
@@ -247,6 +244,9 @@ static bool read_plain(struct lconn *c)
     return n < 0 ? e != EINTR : n < most;
 }
 
+/* A socket is asked once for each event: the poller tells when there is more. A stream may hold bytes of
+ * which no poller knows, so it is asked until it has none; who still has some comes again in the same turn,
+ * behind others. */
 bool lconn_readable(struct lconn *c)
 {
     bool over = false;

@@ -1,6 +1,6 @@
 /* spare.c: memory of large messages that have been handed out, kept for the next ones for as long as they
  * keep coming. The system would take it back, and give it again a page at a time: a fifth of the cost of a
- * message of 1 MiB. */
+ * message of 1 MiB. The chunks of a burst are given back with it. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "event/event.h"

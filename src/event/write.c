@@ -121,17 +121,21 @@ static void count_out(struct lconn *c, size_t n)
         c->parked.wire_out += n;
 }
 
+/* It goes before all else that the proto has. */
+static void keep_unwritten(struct lconn *c, const uint8_t *b, size_t n)
+{
+    thrum_proto *p = lconn_proto(c);
+    if (p && proto_put_first(p, b, n) != THRUM_OK)
+        proto_cut(p, THRUM_E_MEMORY, 0, "no memory for what could not be written yet", c->home->loop->now);
+}
+
 /* `put` bytes of the chunk have left. True: that is all of it. */
 static bool chunk_over(struct lconn *c, struct chunk *k, size_t put)
 {
     count_out(c, put);
     c->out = NULL;
-    if (put < k->n && !c->broken) {
-        thrum_proto *p = lconn_proto(c);
-        if (p && proto_put_first(p, k->b + put, k->n - put) != THRUM_OK)
-            proto_cut(p, THRUM_E_MEMORY, 0, "no memory for what could not be written yet",
-                      c->home->loop->now);
-    }
+    if (put < k->n && !c->broken)
+        keep_unwritten(c, k->b + put, k->n - put);
     bool whole = put == k->n;
     chunk_give(c->home->loop, k);
     return whole;
@@ -462,11 +466,8 @@ static size_t send_form_now(struct lconn *c, struct shared *s, struct shared *fo
         return 0;
     c->parked.wire_out += (uint64_t)put;
     count_sent(c, s->payload);
-    if ((size_t)put < form->n) {
-        thrum_proto *p = lconn_proto(c);
-        if (p && proto_put_first(p, form->p + put, form->n - (size_t)put) != THRUM_OK)
-            proto_cut(p, THRUM_E_MEMORY, 0, "no memory for the rest of a message", c->home->loop->now);
-    }
+    if ((size_t)put < form->n)
+        keep_unwritten(c, form->p + put, form->n - (size_t)put);
     return (size_t)put;
 }
 

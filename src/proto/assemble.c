@@ -211,6 +211,7 @@ static bool take_whole(thrum_proto *p, thrum_slice text)
     memcpy(to, text.p, text.n);
     b->p = to;
     b->cap = text.n + 1;
+    p->msg_total = text.n;
     return take_text(p, to, text.n);
 }
 
@@ -257,7 +258,7 @@ static void end_message(thrum_proto *p)
 {
     struct buf *b = &p->msg;
     if (p->inflating) {
-        enum inflated r = deflate_received(p->deflate);
+        enum inflated r = deflate_received(p->deflate, p->msg_total);
         if (r != INFLATE_OK) {
             inflate_failed(p, r);
             return;

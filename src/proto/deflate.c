@@ -136,7 +136,7 @@ void deflate_was_told(struct deflate *d, thrum_slice text)
 
 bool deflate_receive_whole(struct deflate *d, thrum_slice in, size_t most, thrum_slice *text)
 {
-    d->whole = whole_take();
+    d->whole = d->longer ? NULL : whole_take();
     if (d->whole && whole_inflate(d->whole, (thrum_slice){d->received.p, d->received.n}, in, most, text))
         return true;
     deflate_drop(d);
@@ -181,8 +181,9 @@ static enum inflated end(struct inflater *i)
     return r == INFLATE_ROOM || (r == INFLATE_OK && !inflater_is_between(i)) ? INFLATE_BAD : r;
 }
 
-enum inflated deflate_received(struct deflate *d)
+enum inflated deflate_received(struct deflate *d, uint64_t text)
 {
+    d->longer = text > WHOLE_MOST;
     enum inflated r = d->whole ? INFLATE_OK : end(d->inflater);
     if (r == INFLATE_OK)
         r = keep(d);

@@ -19,7 +19,8 @@ struct deflate_way { /* one direction's rules, as agreed */
 struct deflate {
     struct deflate_way out, in;
     struct deflate_how how; /* for our own compressing */
-    bool sending;           /* the message that we are sending in parts is compressed */
+    bool sending : 1;       /* the message that we are sending in parts is compressed */
+    bool longer : 1;        /* the last that came was too long for one go: the next is not tried so */
     struct history sent, received;
     struct inflater *inflater; /* while a compressed message is being received, */
     struct whole *whole;       /* or one that came as a whole */
@@ -42,7 +43,8 @@ void deflate_was_told(struct deflate *d, thrum_slice text); /* by a broadcast th
  * or dropped. False: it is to be received in pieces. */
 bool deflate_receive_whole(struct deflate *d, thrum_slice in, size_t most, thrum_slice *text);
 enum inflated deflate_receive(struct deflate *d, thrum_slice *in, uint8_t *to, size_t *room);
-enum inflated deflate_received(struct deflate *d); /* the message ends here: OK, BAD or MEMORY */
-void deflate_drop(struct deflate *d);              /* it never will */
+/* The message, of so many bytes, ends here: OK, BAD or MEMORY. */
+enum inflated deflate_received(struct deflate *d, uint64_t text);
+void deflate_drop(struct deflate *d); /* it never will */
 
 #endif

@@ -437,8 +437,8 @@ static void test_more_than_a_read(void **state)
     stage_up(&x, THRUM_SERVER(.max_message = SIZE));
     if (x.l->reads_itself ||
         setsockopt(inside(x.spy.c)->fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer)) {
-        stage_down(&x); /* only root may let that much wait */
-        return;
+        stage_down(&x);
+        skip(); /* only root may let that much wait */
     }
     assert_int_equal(setsockopt(x.p.fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer), 0);
     size_t n = frame_of(f, 0x82, data, SIZE, true);
