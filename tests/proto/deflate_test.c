@@ -2,6 +2,8 @@
  * and 7.2). */
 #include "lib/guard.h"
 #include "proto/codec.h"
+#include "proto/inflate_whole.h"
+#include "proto/proto_int.h"
 #include "proto_test.h"
 #include <zlib.h>
 
@@ -296,6 +298,21 @@ static void test_more_than_it_seems(void **state)
         expect_message(p, "Hello");
         thrum_proto_free(p);
     }
+}
+
+/* A message that is too long for one go costs one try, and not each that follows it another. */
+static void test_too_long_for_one_go(void **state)
+{
+    (void)state;
+    shake_hands(NULL, NULL);
+    carry(two.c, two.s, THRUM_TEXT, piece(0, 1000), THRUM_ON);
+    assert_false(two.s->deflate->longer);
+    carry(two.c, two.s, THRUM_TEXT, piece(0, WHOLE_MOST + 1), THRUM_ON);
+    assert_true(two.s->deflate->longer);
+    carry(two.c, two.s, THRUM_TEXT, piece(5, WHOLE_MOST), THRUM_ON);
+    assert_false(two.s->deflate->longer);
+    carry(two.c, two.s, THRUM_TEXT, piece(9, 1000), THRUM_ON);
+    part();
 }
 
 static void fails(const char *bytes, size_t n, uint8_t first, thrum_status s, int code)
@@ -644,6 +661,7 @@ int main(void)
         cmocka_unit_test(test_broadcasts_between),
         cmocka_unit_test(test_examples_of_the_rfc),
         cmocka_unit_test(test_more_than_it_seems),
+        cmocka_unit_test(test_too_long_for_one_go),
         cmocka_unit_test(test_R5_rsv1_in_wrong_places),
         cmocka_unit_test(test_corrupt_and_cut_off),
         cmocka_unit_test(test_two_faults),

@@ -287,6 +287,9 @@ static void test_stock_and_memory(void **state)
 
 int main(void)
 {
+#ifndef THRUM_LIBDEFLATE
+    return 77; /* skipped: all is zlib's */
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_zlib_writes), cmocka_unit_test(test_nothing_and_too_much),
         cmocka_unit_test(test_periods),          cmocka_unit_test(test_long_codes),
