@@ -11,7 +11,11 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SLICES = 16, SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+enum {
+    SLICES = 16,
+    STREAM_MOST = 48 * 1024, /* a stream takes at once; TLS: four records */
+    SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
+};
 
 size_t lconn_pending(const struct lconn *c)
 {
@@ -347,7 +351,7 @@ static enum quick send_quickly(struct lconn *c, thrum_kind k, const thrum_slice 
 {
     uint8_t head[FRAME_HEAD_MAX], key[4];
     bool copies = total <= QUICK_COPY_MAX;
-    if (!copies && (c->is_client || n >= SLICES || c->stream))
+    if (!copies && (c->is_client || n >= SLICES || (c->stream && total > STREAM_MOST)))
         return QUICK_NO;
     *s = THRUM_E_UTF8;
     if (k == THRUM_TEXT && !is_text(v, n))

@@ -175,6 +175,17 @@ static BIO_METHOD *bio_method(void)
     return none;
 }
 
+/* ---- OpenSSL's errors -----------------------------------------------------------------------------------
+ */
+
+/* What an earlier call has left would be taken for this one's. Mostly there is nothing, and to look is far
+ * cheaper than to clear. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 /* ---- failing --------------------------------------------------------------------------------------------
  */
 
@@ -267,7 +278,7 @@ static int shake(struct tls *t)
 {
     if (t->shaken || t->failed)
         return t->failed ? -1 : 1;
-    ERR_clear_error();
+    clear_errors();
     t->gather = true;
     int r = SSL_do_handshake(t->ssl);
     t->gather = false;
@@ -299,12 +310,12 @@ static ssize_t read_result(struct tls *t)
     }
     if (t->ended) { /* without close_notify: WebSocket's own Close tells whether that was all */
         LOG(LOG_NET, LOG_DEBUG, 0, "the stream ended without TLS's close_notify");
-        ERR_clear_error();
+        clear_errors();
         t->quiet = true;
         return 0;
     }
     if (t->broken_in) {
-        ERR_clear_error();
+        clear_errors();
         return -t->broken_in;
     }
     return fail(t, "TLS");
@@ -314,7 +325,7 @@ static ssize_t read_records(struct tls *t, const struct iovec *v, int n)
 {
     ssize_t total = 0;
     t->more = false;
-    ERR_clear_error();
+    clear_errors();
     for (int i = 0; i < n; i++) {
         size_t at = 0;
         while (at < v[i].iov_len) {
@@ -426,7 +437,7 @@ static ssize_t write_records(struct tls *t, const struct iovec *v, int n)
     size_t total = 0, all = length_of(v, n), k, put;
     bool good = true;
     t->gather = all > RECORD;
-    ERR_clear_error();
+    clear_errors();
     while (good && total < WRITE_MOST && (k = next_record(&c, &room, &p)) > 0) {
         total += k;
         t->last = t->gather && (total == all || total >= WRITE_MOST);
@@ -464,9 +475,9 @@ static int tls_shut_out(struct stream *s)
     struct tls *t = of(s);
     if (!t->shaken || t->failed || !tls_enter())
         return stream_below_shut_out(s);
-    ERR_clear_error();
+    clear_errors();
     (void)SSL_shutdown(t->ssl); /* 0: our close_notify is out, which is all that is wanted */
-    ERR_clear_error();
+    clear_errors();
     t->shutting = true;
     int r = flush_out(t);
     tls_leave();
@@ -701,6 +712,6 @@ void stream_tls_info(struct stream *s, thrum_tls_info *out)
     if (!s || !of(s)->shaken || !tls_enter())
         return;
     fill_info(of(s), out);
-    ERR_clear_error();
+    clear_errors();
     tls_leave();
 }

@@ -121,10 +121,12 @@ struct known {
 };
 
 static const struct known known[] = {
+    /* Which of these two is said of the same bytes differs between versions of OpenSSL. */
     {SSL_R_WRONG_VERSION_NUMBER, THRUM_E_TLS, "the peer does not speak TLS there (plain HTTP on this port?)"},
+    {SSL_R_PACKET_LENGTH_TOO_LONG, THRUM_E_TLS,
+     "the peer does not speak TLS there (plain HTTP on this port?)"},
     {SSL_R_HTTP_REQUEST, THRUM_E_TLS, "the peer spoke plain HTTP to a port for TLS"},
     {SSL_R_HTTPS_PROXY_REQUEST, THRUM_E_TLS, "the peer spoke to a proxy, but this is a port for TLS"},
-    {SSL_R_PACKET_LENGTH_TOO_LONG, THRUM_E_TLS, "the peer does not speak TLS there"},
     {SSL_R_UNSUPPORTED_PROTOCOL, THRUM_E_TLS,
      "the peer has no version of TLS that is allowed here (1.2 or newer by default)"},
     {SSL_R_VERSION_TOO_LOW, THRUM_E_TLS,

@@ -1,9 +1,7 @@
 /* listen_test.c: accepting, by whatever the system lets through, and what requests are answered. */
-#include "driven.h"
-#include "lib/certs.h"
+#include "secure.h"
 #include <netinet/in.h>
 #include <sys/resource.h>
-#include <thrum/tls.h>
 
 /* ---- routes ---- */
 
@@ -431,58 +429,49 @@ static void test_no_memory(void **state)
 
 static void test_tls(void **state)
 {
-    const struct cert *k = &certs_usual()->server;
-    const char *ca = certs_usual()->authority.cert;
     static char much[300000];
-    thrum_loop *l = loop_up();
-    struct spy server = {0}, client = {0};
+    struct secure x;
+    struct spy client = {0};
     struct peer p;
     thrum_tls_info info = {.size = sizeof info};
     thrum_error e;
     (void)state;
     memset(much, 'm', sizeof much);
-    thrum_listener *s = listen_at(l, "wss://127.0.0.1:0/",
-                                  THRUM_SERVER(.handlers = &spying, .arg = &server,
-                                               .tls = THRUM_TLS(.cert = k->cert, .cert_len = strlen(k->cert),
-                                                                .key = k->key, .key_len = strlen(k->key))));
-    assert_int_equal(strncmp(thrum_listener_url(s), "wss://127.0.0.1:", 16), 0);
-    if (thrum_open(l, thrum_listener_url(s), THRUM_CLIENT(.tls = THRUM_TLS(.ca = ca, .ca_len = strlen(ca))),
-                   &spying, &client, NULL, &e) != THRUM_OK)
-        fail_msg("%s", e.text);
-    turn_until(l, server.c && client.c);
-    assert_status(thrum_conn_tls(server.c, &info), THRUM_OK);
+    secure_up(&x);
+    assert_int_equal(strncmp(thrum_listener_url(x.s), "wss://127.0.0.1:", 16), 0);
+    secure_open(&x, &client);
+    assert_status(thrum_conn_tls(x.server.c, &info), THRUM_OK);
     assert_int_equal(strncmp(info.version, "TLSv1.", 6), 0);
     assert_status(thrum_conn_tls(client.c, &info), THRUM_OK);
     assert_int_equal(info.verified, 1);
     for (int i = 0; i < 3; i++) {
         assert_status(thrum_send(client.c, THRUM_TEXT, much, sizeof much), THRUM_OK);
-        assert_status(thrum_send(server.c, THRUM_TEXT, much, sizeof much), THRUM_OK);
-        turn_until(l, server.bytes == (size_t)(i + 1) * sizeof much && client.bytes == server.bytes);
+        assert_status(thrum_send(x.server.c, THRUM_TEXT, much, sizeof much), THRUM_OK);
+        turn_until(x.l, x.server.bytes == (size_t)(i + 1) * sizeof much && client.bytes == x.server.bytes);
     }
-    assert_status(thrum_pause(server.c), THRUM_OK);
+    assert_status(thrum_pause(x.server.c), THRUM_OK);
     for (int i = 0; i < 5; i++)
         assert_status(thrum_send(client.c, THRUM_TEXT, "while paused", 12), THRUM_OK);
-    turn_out(l);
-    assert_int_equal(server.messages, 3);
-    assert_status(thrum_resume(server.c), THRUM_OK);
-    turn_until(l, server.messages == 8); /* what TLS had read already, no poller knows of */
+    turn_out(x.l);
+    assert_int_equal(x.server.messages, 3);
+    assert_status(thrum_resume(x.server.c), THRUM_OK);
+    turn_until(x.l, x.server.messages == 8); /* what TLS had read already, no poller knows of */
     assert_status(thrum_close(client.c, 1000, NULL), THRUM_OK);
-    turn_until(l, server.closes == 1 && client.closes == 1);
-    assert_int_equal(server.why.close_code, 1000);
+    turn_until(x.l, x.server.closes == 1 && client.closes == 1);
+    assert_int_equal(x.server.why.close_code, 1000);
     assert_int_equal(client.why.status, THRUM_E_CLOSED);
-    assert_true(peer_connect(&p, AF_INET, thrum_listener_port(s))); /* one that speaks no TLS */
-    peer_give(l, &p, "GET /" HEAD "\r\n", 40);
-    (void)peer_end(l, &p);
+    assert_true(peer_connect(&p, AF_INET, thrum_listener_port(x.s))); /* one that speaks no TLS */
+    peer_give(x.l, &p, "GET /" HEAD "\r\n", 40);
+    (void)peer_end(x.l, &p);
     peer_close(&p);
-    turn_until(l, l->nconns == 0);
-    assert_int_equal(server.opens, 1);
-    assert_status(thrum_open(l, thrum_listener_url(s), THRUM_CLIENT(.tls = THRUM_TLS(.ca = NULL)), &spying,
-                             &client, NULL, &e),
+    turn_until(x.l, x.l->nconns == 0);
+    assert_int_equal(x.server.opens, 1);
+    assert_status(thrum_open(x.l, thrum_listener_url(x.s), THRUM_CLIENT(.tls = THRUM_TLS(.ca = NULL)),
+                             &spying, &client, NULL, &e),
                   THRUM_OK);
-    turn_until(l, client.closes == 2); /* whom nobody vouches for is not trusted */
+    turn_until(x.l, client.closes == 2); /* whom nobody vouches for is not trusted */
     assert_int_equal(client.why.status, THRUM_E_CERTIFICATE);
-    thrum_listener_free(s);
-    loop_down(l);
+    secure_down(&x);
 }
 
 int main(void)

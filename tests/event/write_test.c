@@ -1,6 +1,6 @@
 /* write_test.c: messages to the wire: what leaves together, what is too large for that, and what happens
  * where the peer does not read. */
-#include "driven.h"
+#include "secure.h"
 #include "wire/frame.h"
 
 /* ---- calls of the system, counted and made to fail ---- */
@@ -618,6 +618,42 @@ static void test_again_later(void **state)
         }
 }
 
+/* ---- TLS ---- */
+
+static void is_pattern(struct spy *s, thrum_conn *c, const thrum_message *m)
+{
+    (void)s;
+    (void)c;
+    assert_memory_equal(m->data, pattern, m->len);
+}
+
+/* Below, at and above what is copied, a record, and what a stream takes at once; the socket takes all of it,
+ * a little at a time, or at first nothing. */
+static void test_tls(void **state)
+{
+    static const size_t lengths[] = {5, 8192, 8193, 16370, 16384, 16385, 32768, 49152, 49153, 70000, 199000};
+    static const struct wire hindered[] = {{.most = 0}, {.most = 5000}, {.fails = 2, .of = EAGAIN}};
+    (void)state;
+    for (size_t h = 0; h < COUNT(hindered); h++) {
+        struct secure x;
+        struct spy client = {.on_message = is_pattern};
+        size_t bytes = 0;
+        secure_up(&x);
+        secure_open(&x, &client);
+        for (size_t i = 0; i < COUNT(lengths); i++) {
+            wire_counts();
+            wire = hindered[h];
+            assert_status(thrum_send(x.server.c, THRUM_BINARY, pattern, lengths[i]), THRUM_OK);
+            assert_status(thrum_send(x.server.c, THRUM_BINARY, pattern, 7), THRUM_OK);
+            bytes += lengths[i] + 7;
+            turn_until(x.l, client.messages == 2 * (i + 1));
+            assert_int_equal(client.bytes, bytes);
+            sys = sys_real;
+        }
+        secure_down(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -640,6 +676,7 @@ int main(void)
         clean_test(test_last_words),
         clean_test(test_refused_writes),
         clean_test(test_again_later),
+        clean_test(test_tls),
     };
     return run_on_backend(tests);
 }

@@ -5,7 +5,7 @@ import subprocess
 from datetime import date
 
 from measure import METRICS, paired
-from servers import version
+from servers import openssl_versions, version
 from workloads import DEFLATE_RATIO, GOALS, MAIN
 
 COLUMNS = (("rate", "messages/s", "{:,.0f}", 1), ("cpu_us", "CPU us", "{:.2f}", 1), ("user_us", "user us", "{:.2f}", 1),
@@ -135,6 +135,9 @@ def describe(servers, root):
     yield (f"{date.today()}, thrum {commit.stdout.strip() or '?'}; {processor()}, {os.cpu_count()} processors, "
            f"Linux {platform.release()}.")
     versions = [(server.name, version(server)) for server in servers]
+    system, newer = openssl_versions()
+    yield (f"TLS of thrum, libwebsockets, Boost.Beast and Python: OpenSSL {newer or system}"
+           f"{f' (the system has {system})' if newer else ''}; the other peers bring their own.")
     yield "Peers: " + "; ".join(f"{name} {v}" for name, v in versions if v) + "."
 
 

@@ -16,6 +16,7 @@ PEERS = ROOT / "bench" / "server" / "peers"
 VENV = ROOT / "build" / "venv-bench" / "bin" / "python"
 RUST = ROOT / "build" / "bench-rust" / "target" / "release"
 NODE_MODULES = ROOT / "build" / "bench-node" / "node_modules"
+OPENSSL = ROOT / "build" / "bench-openssl" / "lib"  # for the servers that use the system's; see tools/setup
 SERVER_CPU, LOAD_CPU = 0, 1
 # Below the ports that the system hands out to clients, so that none of those is in the way of a listener.
 FIRST_PORT, LAST_PORT = 20000, 32000
@@ -35,6 +36,7 @@ class Server:
     small: bool = False  # only for small messages
     environment: dict = field(default_factory=dict)
     after: tuple = ()  # arguments behind PORT MODE
+    newer_openssl: bool = False  # for TLS it gets OPENSSL instead of the system's
 
     @property
     def available(self):
@@ -44,15 +46,16 @@ class Server:
                                                 stderr=subprocess.DEVNULL).returncode == 0
 
 
-def thrum(programs, name, backend):
+def thrum(programs, name, backend, modes=ALL, newer_openssl=True):
     program = programs / "thrum"
-    return Server(f"thrum ({name})", "thrum", (program,), ALL, f"it is not built, or this system has no {name} for it",
-                  check=("env", f"THRUM_BACKEND={backend}", program, "0", "check"), environment={"THRUM_BACKEND": backend})
+    return Server(f"thrum ({name})", "thrum", (program,), modes, f"it is not built, or this system has no {name} for it",
+                  check=("env", f"THRUM_BACKEND={backend}", program, "0", "check"), environment={"THRUM_BACKEND": backend},
+                  newer_openssl=newer_openssl)
 
 
 def python(name, script, modes, module):
     return Server(name, "peer", (VENV, PEERS / script), modes, "`tools/setup bench` could not install it",
-                  check=(VENV, "-c", f"import {module}"))
+                  check=(VENV, "-c", f"import {module}"), newer_openssl=True)
 
 
 def all_servers(programs):
@@ -68,11 +71,14 @@ def all_servers(programs):
         thrum(programs, "epoll", "epoll"),
         thrum(programs, "io_uring", "uring"),
         thrum(programs, "poll", "poll"),
+        *([thrum(programs, "epoll, the system's OpenSSL", "epoll", ("tls",), False)] if OPENSSL.exists() else []),
         Server("bun", "peer", (bun, PEERS / "bun.js"), ALL, setup, check=(bun, "--version")),
         Server("bun, dedicated", "peer", (bun, PEERS / "bun.js"), ("deflate",), setup, check=(bun, "--version"),
                after=("dedicated",)),
-        Server("libwebsockets", "peer", (programs / "lws",), ALL, "libwebsockets-dev is not installed"),
-        Server("Boost.Beast", "peer", (programs / "beast",), ALL, "libboost-dev is not installed"),
+        Server("libwebsockets", "peer", (programs / "lws",), ALL, "libwebsockets-dev is not installed",
+               newer_openssl=True),
+        Server("Boost.Beast", "peer", (programs / "beast",), ALL, "libboost-dev is not installed",
+               newer_openssl=True),
         Server("fastwebsockets", "peer", (RUST / "thrum-bench-fastwebsockets",), PLAIN, setup),
         Server("gorilla", "peer", (ROOT / "build" / "bench-go" / "gorilla",), ALL, setup),
         Server("node ws", "peer", (node, PEERS / "node_ws.js"), ALL, setup, environment={"NODE_PATH": str(NODE_MODULES)},
@@ -120,6 +126,14 @@ def version(server):
     return ", ".join(done.stdout.split("\n")).strip(", \n") or "?"
 
 
+def openssl_versions():
+    """(the system's, that of OPENSSL or None)"""
+    def ask(environment):
+        done = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=False, env={**os.environ, **environment})
+        return done.stdout.rpartition("Library: OpenSSL ")[2].split(" ")[0] or "?"
+    return ask({}), ask({"LD_LIBRARY_PATH": str(OPENSSL)}) if OPENSSL.exists() else None
+
+
 def free_port():
     """One that the system lets us listen on now."""
     while True:
@@ -145,6 +159,8 @@ class Running:
         self.server, self.port = server, port or free_port()
         files = certificate if mode == "tls" else ()
         environment = {**os.environ, **server.environment, **({"BENCH_REUSEPORT": "1"} if shared else {})}
+        if mode == "tls" and server.newer_openssl and OPENSSL.exists():
+            environment["LD_LIBRARY_PATH"] = str(OPENSSL)
         command = [*server.command, self.port, mode, *files, *server.after]
         self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True, env=environment,
