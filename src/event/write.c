@@ -310,20 +310,11 @@ static uint8_t *chunk_room(struct lconn *c, size_t n)
     return at;
 }
 
-/* What of head and payload has not been taken goes to a proto. E_MEMORY: then the frame is torn, and the end.
- */
-static thrum_status keep_rest(struct lconn *c, const uint8_t *head, size_t hn, const thrum_slice *v, size_t n,
-                              size_t done, size_t all)
+/* What of the slices has not been taken goes to a proto. E_MEMORY: then the frame is torn, and the end. */
+static thrum_status keep_rest(struct lconn *c, const thrum_slice *v, size_t n, size_t done)
 {
     thrum_proto *p = lconn_proto(c);
-    uint8_t *rest = p ? mem_alloc(all) : NULL;
-    thrum_status s = THRUM_E_MEMORY;
-    if (rest) {
-        memcpy(rest, head, hn);
-        put(rest + hn, v, n, NULL);
-        s = proto_put_first(p, rest + done, all - done);
-        mem_free(rest);
-    }
+    thrum_status s = p ? proto_put_rest(p, v, n, done) : THRUM_E_MEMORY;
     if (s != THRUM_OK && p)
         proto_cut(p, THRUM_E_MEMORY, 0, "no memory for the rest of a message", c->home->loop->now);
     return s;
@@ -333,14 +324,17 @@ static thrum_status send_large(struct lconn *c, const uint8_t *head, size_t hn, 
                                size_t n, size_t total)
 {
     struct iovec io[SLICES] = {{(void *)(uintptr_t)head, hn}};
-    for (size_t i = 0; i < n; i++)
+    thrum_slice all[SLICES] = {{head, hn}};
+    for (size_t i = 0; i < n; i++) {
+        all[i + 1] = v[i];
         io[i + 1] = (struct iovec){(void *)(uintptr_t)v[i].p, v[i].n};
+    }
     size_t put_n = write_some(c, io, (int)n + 1);
     count_out(c, put_n);
     count_sent(c, total);
     if (put_n == hn + total || c->broken)
         return THRUM_OK;
-    return keep_rest(c, head, hn, v, n, put_n, hn + total);
+    return keep_rest(c, all, n + 1, put_n);
 }
 
 enum quick { QUICK_NO, QUICK_DONE };

@@ -487,14 +487,29 @@ thrum_status proto_send_shared(thrum_proto *p, struct shared *s)
     return proto_send_form(p, s, shared_form(p->set, p->deflate, s), 0);
 }
 
-thrum_status proto_put_first(thrum_proto *p, const uint8_t *d, size_t n)
+thrum_status proto_put_rest(thrum_proto *p, const thrum_slice *v, size_t n, size_t done)
 {
-    struct item *i = item_new(n, 0);
+    size_t all = 0;
+    for (size_t k = 0; k < n; k++)
+        all += v[k].n;
+    struct item *i = item_new(all - done, 0);
     if (!i)
         return THRUM_E_MEMORY;
-    memcpy(i->own, d, n);
+    uint8_t *to = i->own;
+    for (; n > 0; v++, n--) {
+        size_t skip = done < v->n ? done : v->n;
+        done -= skip;
+        if (v->n > skip)
+            memcpy(to, v->p + skip, v->n - skip);
+        to += v->n - skip;
+    }
     queue(p, i, true);
     return THRUM_OK;
+}
+
+thrum_status proto_put_first(thrum_proto *p, const uint8_t *d, size_t n)
+{
+    return proto_put_rest(p, &(thrum_slice){d, n}, 1, 0);
 }
 
 size_t proto_drop_oldest(thrum_proto *p, size_t most)

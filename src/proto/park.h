@@ -35,6 +35,8 @@ size_t proto_next(const thrum_proto *p);
 /* Bytes of the wire that go before all that is queued: the rest of what the caller has begun to write by
  * itself. */
 thrum_status proto_put_first(thrum_proto *p, const uint8_t *d, size_t n);
+/* The same of several slices, of which the first `done` bytes have been written. */
+thrum_status proto_put_rest(thrum_proto *p, const thrum_slice *v, size_t n, size_t done);
 /* What shared frame a connection with this deflate (or NULL) is sent, see shared_new. */
 struct shared *shared_form(const struct settings *set, const struct deflate *d, struct shared *s);
 /* ... and that it was sent to it. */

@@ -38,6 +38,20 @@ static void test_put_first(void **state)
     part(&x);
 }
 
+/* Of several slices, wherever the first of the bytes that are left stands. */
+static void test_put_rest(void **state)
+{
+    const thrum_slice v[] = {slice_of("head"), slice_of(""), slice_of("pay"), slice_of("load")};
+    (void)state;
+    for (size_t done = 0; done < 11; done++) {
+        struct pair x;
+        set_up(&x, NULL, NULL);
+        assert_status(proto_put_rest(x.s, v, sizeof v / sizeof v[0], done), THRUM_OK);
+        expect_out(x.s, "headpayload" + done, 11 - done);
+        part(&x);
+    }
+}
+
 static void test_put_first_without_memory(void **state)
 {
     thrum_proto *p;
@@ -454,6 +468,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_put_first),
+        cmocka_unit_test(test_put_rest),
         cmocka_unit_test(test_put_first_without_memory),
         cmocka_unit_test(test_drop_oldest),
         cmocka_unit_test(test_send_copy),
