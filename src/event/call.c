@@ -32,11 +32,13 @@ static inline thrum_status enter(struct lconn *c)
 
 static inline void step_out(struct thrum_loop *l)
 {
-    if (!l->turning)
-        loop_after_call(l); /* then the connection may be gone */
+    if (__builtin_expect(l->turning, 1)) {
+        gate_out(l);
+        return;
+    }
+    loop_after_call(l); /* then the connection may be gone */
     gate_out(l);
-    if (!l->turning)
-        cancel_back(l->cancel);
+    cancel_back(l->cancel);
 }
 
 static void leave(struct lconn *c)

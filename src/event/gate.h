@@ -34,7 +34,7 @@ void gate_stay_out(
 
 static inline void gate_in(struct thrum_loop *l)
 {
-    if (!GATE_PLAIN || atomic_load_explicit(&gate_strict, memory_order_relaxed)) {
+    if (!GATE_PLAIN || __builtin_expect(atomic_load_explicit(&gate_strict, memory_order_relaxed), 0)) {
         atomic_store(&l->place, GATE_IN);
     } else {
         atomic_store_explicit(&l->place, GATE_IN, memory_order_relaxed);

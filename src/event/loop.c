@@ -233,9 +233,20 @@ static void send_together(struct thrum_loop *l)
         settle_first(l);
 }
 
+/* With thousands of connections the next one is not in the cache: it is fetched while this one is served.
+ * Whatever it is, nothing is read. */
+static void foresee(const struct poller_event *e)
+{
+    enum { LINE = 64 };
+    for (size_t at = 0; at < sizeof(struct lconn); at += LINE)
+        __builtin_prefetch((const char *)e->data + at);
+}
+
 static void hand_out_all(struct thrum_loop *l, const struct poller_event *e, int n)
 {
     for (int i = 0; i < n && gate_goes_on(l); i++) {
+        if (i + 1 < n)
+            foresee(&e[i + 1]);
         hand_out(&e[i]);
         if (l->nout >= l->sends_together)
             send_together(l);

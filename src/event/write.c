@@ -419,7 +419,7 @@ bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, th
         return true;
     uint8_t *at = out->b + out->n;
     size_t hn = quick_head(at, k, n, NULL);
-    memcpy(at + hn, p, n);
+    mask_copy(at + hn, p, n);
     out->n += hn + n;
     c->parked.messages_out++;
     c->parked.bytes_out += n;

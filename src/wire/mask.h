@@ -66,13 +66,15 @@ static inline void mask_16(uint8_t *dst, const uint8_t *src, uint64_t key)
     memcpy(dst, &w, 16);
 }
 
-/* No word overlaps another: a load of what two stores have just written would wait for both. */
+/* No word overlaps another: a load of what two stores have just written would wait for both. Who copies it
+ * next does well to take the same pieces (mask_copy). */
 static inline void mask_short(uint8_t *dst, const uint8_t *src, size_t n, uint32_t key)
 {
     const uint64_t twice = key * UINT64_C(0x100000001);
     size_t i = 0;
-    for (; i + 32 <= n; i += 16)
-        mask_16(dst + i, src + i, twice);
+    if (n >= 32)
+        for (; i + 16 <= n; i += 16)
+            mask_16(dst + i, src + i, twice);
     /* Up to three words more; a loop would cost a cycle or two of the eight that 16 bytes take. */
     if (n - i >= 8) {
         mask_8(dst + i, src + i, twice), i += 8;
@@ -84,6 +86,26 @@ static inline void mask_short(uint8_t *dst, const uint8_t *src, size_t n, uint32
     }
     if (i < n)
         mask_under_8(dst + i, src + i, n, key);
+}
+
+/* In place, from the key's first byte on. */
+static inline void mask_here(uint8_t *p, size_t n, const uint8_t key[4])
+{
+    uint32_t k;
+    memcpy(&k, key, 4);
+    if (__builtin_expect(n < MASK_LONG, 1))
+        mask_short(p, p, n, k);
+    else
+        mask_long(p, p, n, k);
+}
+
+/* memcpy of what may just have been unmasked: by the same pieces. */
+static inline void mask_copy(uint8_t *dst, const uint8_t *src, size_t n)
+{
+    if (__builtin_expect(n < MASK_LONG, 1))
+        mask_short(dst, src, n, 0);
+    else
+        memcpy(dst, src, n);
 }
 
 /* dst[i] = src[i] ^ key[(at + i) % 4]; dst and src are the same or do not overlap; no alignment is asked for.

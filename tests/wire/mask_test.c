@@ -32,6 +32,13 @@ static void in_place(size_t n, size_t align, uint64_t at)
     naive(want + align, want + align, n, at);
     mask_apply(p + align, p + align, n, key, at);
     assert_memory_equal(p, want, ROOM);
+    mask_copy(want + (align + 3) % 8, p + align, n);
+    assert_memory_equal(want + (align + 3) % 8, p + align, n);
+    if (at == 0) { /* masked twice it is as it was */
+        mask_here(p + align, n, key);
+        for (size_t i = 0; i < ROOM; i++)
+            assert_int_equal(p[i], (uint8_t)(i * 37 + n));
+    }
 }
 
 static void test_all_small(void **state)
