@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from servers import LOAD_CPU, SERVER_CPU, Running
 
-# What a run takes beside its phases: connecting, the last messages, a look whether the server is quiet again.
-OVERHEAD, OVERHEAD_MANY = 0.3, 2.5
+# What a run takes beside its phases: starting the server, connecting, the last messages.
+OVERHEAD, OVERHEAD_MANY = 0.4, 2.5
 PATIENCE = 60  # seconds for one run of the load generator
 METRICS = ("rate", "cpu_us", "user_us", "p50_us", "p99_us", "p999_us", "rss_kib", "ratio")
 
@@ -88,47 +88,29 @@ def paired(mine, other, metric):
 class Suite:
     def __init__(self, programs, servers, certificate, progress):
         self.programs, self.servers, self.certificate, self.progress = programs, servers, certificate, progress
-        self.running, self.failed = [], []
-
-    def start(self, workload):
-        self.running = []
-        for server in self.servers:
-            if not fits(server, workload):
-                continue
-            try:
-                self.running.append(Running(server, workload.mode, self.certificate))
-            except (RuntimeError, OSError) as error:
-                self.give_up(server, workload, error)
-
-    def stop(self):
-        for running in self.running:
-            running.stop()
-        self.running = []
+        self.failed = []
 
     def give_up(self, server, workload, why):
         print(f"\nno figures for {server.name} in {workload.title}: {why}", file=sys.stderr)
         self.failed.append((server, workload))
 
-    def run(self, workload, rounds, times):
-        """{name: Cell} of the servers that got through all rounds."""
-        seen = {}
+    def measure(self, server, workload, times):
+        running = Running(server, workload.mode, self.certificate)
         try:
-            self.start(workload)
-            for number in range(rounds):
-                # The first time it takes a compiler at run time a little longer to get warm.
-                phases = times if number > 0 else Times(2 * times.warm, times.run, times.share)
-                for running in list(self.running):
-                    self.progress(workload, number, running.server)
-                    try:
-                        figures = run_load(self.programs, running, workload, phases)
-                        seen.setdefault(running.server.name, []).append(figures)
-                        running.settle()
-                    except (RuntimeError, subprocess.TimeoutExpired) as error:
-                        self.give_up(running.server, workload, error)
-                        self.running.remove(running)
-                        running.stop()
-                        seen.pop(running.server.name, None)
-            kept = [r.server for r in self.running]
+            return run_load(self.programs, running, workload, times)
         finally:
-            self.stop()
-        return {server.name: Cell(server, seen[server.name]) for server in kept}
+            running.stop()
+
+    def run(self, workload, rounds, times):
+        """{name: Cell} of the servers that got through all rounds. Each round has a process of its own: which pages of
+        memory one gets decides how well large messages fit into the cache, and is to be luck that the median levels."""
+        seen, there = {}, [server for server in self.servers if fits(server, workload)]
+        for number in range(rounds):
+            for server in list(there):
+                self.progress(workload, number, server)
+                try:
+                    seen.setdefault(server.name, []).append(self.measure(server, workload, times))
+                except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+                    self.give_up(server, workload, error)
+                    there.remove(server)
+        return {server.name: Cell(server, seen[server.name]) for server in there}
