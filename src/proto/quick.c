@@ -17,11 +17,10 @@ bool quick_long(const uint8_t *d, size_t n, size_t *at, uint64_t *len)
     return wide == 2 ? v >= 126 : v > 0xffff;
 }
 
-size_t quick_undo(bool server, uint8_t *p, size_t n)
+void quick_undo(bool server, uint8_t *p, size_t n)
 {
     if (server)
         mask_here(p, n, p - 4);
-    return 0;
 }
 
 size_t quick_head(uint8_t out[FRAME_HEAD_MAX], thrum_kind k, uint64_t len, const uint8_t *key)

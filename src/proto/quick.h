@@ -13,8 +13,8 @@
 /* The payload's length, and in *at, which comes as what the rest of the header takes, where it stands; false:
  * the header is not all here, or its length is one that a proto must see. */
 bool quick_long(const uint8_t *d, size_t n, size_t *at, uint64_t *len);
-/* Of a text that is none: as it was before it was unmasked. 0. */
-size_t quick_undo(bool server, uint8_t *p, size_t n);
+/* Of a text that is none: as it was before it was unmasked. */
+void quick_undo(bool server, uint8_t *p, size_t n);
 
 /* If the n bytes at d begin with an uncompressed message in one frame, whole and within the limits: unmasks
  * it in place, *m becomes it (hold NULL; data[len] is whatever follows), and its size on the wire is
@@ -32,8 +32,10 @@ static inline size_t quick_take(const struct settings *s, bool server, uint8_t *
     uint8_t *p = d + at;
     if (server)
         mask_here(p, (size_t)len, p - 4);
-    if (d[0] == (0x80 | FRAME_TEXT) && !utf8_valid(p, (size_t)len))
-        return quick_undo(server, p, (size_t)len);
+    if (d[0] == (0x80 | FRAME_TEXT) && !utf8_valid(p, (size_t)len)) {
+        quick_undo(server, p, (size_t)len);
+        return 0;
+    }
     *m = (thrum_message){
         .kind = (thrum_kind)(d[0] & 0x0f), .part = THRUM_PART_WHOLE, .len = (size_t)len, .data = p};
     return at + (size_t)len;
