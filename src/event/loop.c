@@ -5,6 +5,7 @@
 #include "base/fork.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/prefetch.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "event/gate.h"
@@ -233,20 +234,12 @@ static void send_together(struct thrum_loop *l)
         settle_first(l);
 }
 
-/* With thousands of connections the next one is not in the cache: it is fetched while this one is served.
- * Whatever it is, nothing is read. */
-static void foresee(const struct poller_event *e)
-{
-    enum { LINE = 64 };
-    for (size_t at = 0; at < sizeof(struct lconn); at += LINE)
-        __builtin_prefetch((const char *)e->data + at);
-}
-
+/* With thousands of connections the next one is not in the cache: it is fetched while this one is served. */
 static void hand_out_all(struct thrum_loop *l, const struct poller_event *e, int n)
 {
     for (int i = 0; i < n && gate_goes_on(l); i++) {
         if (i + 1 < n)
-            foresee(&e[i + 1]);
+            prefetch(e[i + 1].data, sizeof(struct lconn));
         hand_out(&e[i]);
         if (l->nout >= l->sends_together)
             send_together(l);

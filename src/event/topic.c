@@ -5,6 +5,7 @@
 #include "event/topic.h"
 
 #include "base/mem.h"
+#include "base/prefetch.h"
 #include "base/set.h"
 #include <assert.h>
 #include <string.h>
@@ -248,14 +249,14 @@ struct teller {
  * are told. */
 static void foresee(const struct topic *topic, uint32_t i)
 {
-    enum { LINE = 64, LINES = 4 /* of what a subscriber is part of */ };
+    enum { AROUND = 256 /* bytes of what a subscriber is part of */ };
     uint32_t places = set_places(&topic->members);
     struct topic_member *far = i + 2 < places ? set_at(&topic->members, i + 2) : NULL;
     struct topic_member *near = i + 1 < places ? set_at(&topic->members, i + 1) : NULL;
     if (far)
-        __builtin_prefetch(far);
-    for (size_t k = 0; near && k < LINES; k++)
-        __builtin_prefetch((const char *)near->owner + k * LINE);
+        prefetch(far, sizeof *far);
+    if (near)
+        prefetch(near->owner, AROUND);
 }
 
 /* The set may change at each call, and be gone with its topic after it. Where its elements have moved, the

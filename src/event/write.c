@@ -13,7 +13,7 @@
 
 enum {
     SLICES = 16,
-    STREAM_MOST = 48 * 1024, /* a stream takes at once; TLS: four records */
+    STREAM_MOST = 48 * 1024, /* of a payload a stream takes at once (TLS: 64 KiB); more is better lent */
     SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
 };
 

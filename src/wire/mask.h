@@ -88,15 +88,21 @@ static inline void mask_short(uint8_t *dst, const uint8_t *src, size_t n, uint32
         mask_under_8(dst + i, src + i, n, key);
 }
 
+/* With the key already turned. */
+static inline void mask_turned(uint8_t *dst, const uint8_t *src, size_t n, uint32_t key)
+{
+    if (__builtin_expect(n < MASK_LONG, 1))
+        mask_short(dst, src, n, key);
+    else
+        mask_long(dst, src, n, key);
+}
+
 /* In place, from the key's first byte on. */
 static inline void mask_here(uint8_t *p, size_t n, const uint8_t key[4])
 {
     uint32_t k;
     memcpy(&k, key, 4);
-    if (__builtin_expect(n < MASK_LONG, 1))
-        mask_short(p, p, n, k);
-    else
-        mask_long(p, p, n, k);
+    mask_turned(p, p, n, k);
 }
 
 /* memcpy of what may just have been unmasked: by the same pieces. */
@@ -114,11 +120,7 @@ static inline void mask_apply(uint8_t *dst, const uint8_t *src, size_t n, const 
 {
     uint32_t k;
     memcpy(&k, key, 4);
-    k = mask_turn(k, at);
-    if (__builtin_expect(n < MASK_LONG, 1))
-        mask_short(dst, src, n, k);
-    else
-        mask_long(dst, src, n, k);
+    mask_turned(dst, src, n, mask_turn(k, at));
 }
 
 #endif

@@ -160,7 +160,7 @@ class Running:
         files = certificate if mode == "tls" else ()
         environment = {**os.environ, **server.environment, **({"BENCH_REUSEPORT": "1"} if shared else {})}
         if mode == "tls" and server.newer_openssl and OPENSSL.exists():
-            environment["LD_LIBRARY_PATH"] = str(OPENSSL)
+            environment["LD_LIBRARY_PATH"] = ":".join(filter(None, (str(OPENSSL), os.environ.get("LD_LIBRARY_PATH"))))
         command = [*server.command, self.port, mode, *files, *server.after]
         self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True, env=environment,
