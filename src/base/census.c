@@ -1,4 +1,4 @@
-/* census.c: thread_count of thread.h, from /proc/self/task.
+/* census.c: thread_count and thread_others_run of thread.h, from /proc/self/task.
  *
  * "No application thread lives" ends the process, so it must never be said wrongly; a thread too many only
  * means another look. A directory is not read at one instant: while we read, a thread that we have seen may
@@ -137,6 +137,18 @@ static bool is_complete(const struct tids *t)
         if (!task_state(t->v[i]))
             return false;
     return true;
+}
+
+bool thread_others_run(void)
+{
+    struct tids t = {0};
+    const pid_t mine = gettid();
+    bool run = false;
+    if (list_tasks(&t))
+        for (size_t i = 0; i < t.n && !run; i++)
+            run = t.v[i] != mine && task_state(t.v[i]) == 'R';
+    mem_free(t.v);
+    return run;
 }
 
 /* ---- records ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { FORK_MS = 1000, LATE_NS = 20 * 1000 * 1000 };
+enum { FORK_MS = 1000, STARVED_MS = 2000, LATE_NS = 20 * 1000 * 1000 };
 
 static _Atomic int inside;
 static _Atomic bool shut, forking;
@@ -149,8 +149,21 @@ void tls_forked(void)
     tls_fork_unlock();
 }
 
+/* Who is inside computes, and waits for nothing: it is out soon, if only it gets a CPU. On a machine that is
+ * so busy that it does not, the deadline says nothing; one that sleeps, say in a callback of the user's or on
+ * a disk that is gone, is not waited for. */
+static void wait_starved(int64_t deadline)
+{
+    enum { IDLE_LOOKS = 3, STEP_NS = 1000 * 1000 };
+    for (int idle = 0; atomic_load(&inside) > 0 && idle < IDLE_LOOKS && clock_now() < deadline;) {
+        idle = thread_others_run() ? 0 : idle + 1;
+        nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
+    }
+}
+
 void tls_gate_shut(int64_t deadline)
 {
     atomic_store(&shut, true);
     wait_empty(deadline);
+    wait_starved(clock_after(deadline, STARVED_MS));
 }

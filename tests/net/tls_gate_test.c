@@ -89,6 +89,56 @@ static void test_fork_and_end(void **state)
     pair_end(&p);
 }
 
+/* In a child each, as the gate stays shut: one that computes inside is waited for, however long ago the
+ * deadline was; one that sleeps there is not. */
+static atomic_bool is_in, is_out;
+static void *compute_inside(void *arg)
+{
+    struct timespec t;
+    (void)arg;
+    if (!tls_enter())
+        _exit(1);
+    atomic_store(&is_in, true);
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    while (t.tv_sec == 0 && t.tv_nsec < 100 * 1000 * 1000);
+    atomic_store(&is_out, true);
+    tls_leave();
+    return NULL;
+}
+static void *sleep_inside(void *arg)
+{
+    (void)arg;
+    if (!tls_enter())
+        _exit(1);
+    atomic_store(&is_in, true);
+    for (;;)
+        pause();
+}
+static void end_with(void *(*fn)(void *), bool out)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t t;
+        if (pthread_create(&t, NULL, fn, NULL) != 0)
+            _exit(2);
+        pthread_detach(t);
+        while (!atomic_load(&is_in))
+            sched_yield();
+        tls_gate_shut(clock_now());
+        _exit(atomic_load(&is_out) == out ? 0 : 3);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+static void test_end_on_a_busy_machine(void **state)
+{
+    (void)state;
+    end_with(compute_inside, true);
+    end_with(sleep_inside, false);
+}
+
 /* A thread that has used TLS gives back what OpenSSL keeps for it (a leak checker would tell). */
 static void *use_once(void *arg)
 {
@@ -115,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fork_and_end),
+        cmocka_unit_test(test_end_on_a_busy_machine),
         cmocka_unit_test(test_threads_that_end),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
