@@ -226,7 +226,7 @@ static void test_freed_in_a_child(void **state)
     pair_open(&p, AF_UNIX, false, NULL, NULL);
     pair_open(&torn, AF_UNIX, false, THRUM_CLIENT(.attended = THRUM_OFF),
               THRUM_SERVER(.attended = THRUM_OFF));
-    thrum_conn *raw = raw_client(&peer, AF_UNIX, false, NULL);
+    thrum_conn *raw = raw_client(&peer, AF_UNIX, false, THRUM_CLIENT(.ping_interval = THRUM_FOREVER));
     pthread_create(&t, NULL, hold_lock, torn.client);
     while (lock_try(&torn.client->lock)) {
         lock_give(&torn.client->lock);

@@ -462,7 +462,9 @@ static void test_habit(void **state)
     thrum_message m;
     (void)state;
     for (int i = 0; i < 20; i++) {
+        lock_take(&p.client->lock);
         b->left_at = clock_now();
+        lock_give(&p.client->lock);
         assert_status(thrum_recv(p.client, &m, 0), THRUM_E_TIMEOUT);
     }
     assert_true(b->prompt >= 20);

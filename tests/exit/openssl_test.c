@@ -25,7 +25,7 @@ const char *__lsan_default_suppressions(void)
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-    return "fast_unwind_on_malloc=0";
+    return "fast_unwind_on_malloc=0:malloc_context_size=16";
 }
 #endif
 
