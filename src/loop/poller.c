@@ -12,7 +12,7 @@
 static const struct backend {
     const char *name;
     int (*make)(struct poller **out);
-} best_first[] = {{"epoll", epoll_poller_new}, {"uring", uring_poller_new}, {"poll", poll_poller_new}};
+} best_first[] = {{"epoll", epoll_poller_new_loop}, {"uring", uring_poller_new}, {"poll", poll_poller_new}};
 enum { BACKENDS = sizeof best_first / sizeof best_first[0] };
 
 /* THRUM_BACKEND exists for tests and for finding faults, so a name that nobody knows is no reason to fail. */

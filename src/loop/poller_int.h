@@ -28,7 +28,8 @@ struct poller {
     struct alarm alarm; /* made at first use */
 };
 
-int epoll_poller_new(struct poller **out); /* 0 or an errno */
+int epoll_poller_new(struct poller **out);      /* 0 or an errno */
+int epoll_poller_new_loop(struct poller **out); /* for one thread that arms and waits: see busy_int.h */
 int poll_poller_new(struct poller **out);
 int uring_poller_new(struct poller **out); /* ENOSYS: the build, or the system, has none */
 

@@ -1,5 +1,6 @@
 """Rounds of one workload: the servers in turn, each on its processor, the load generator on the other."""
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -103,10 +104,11 @@ class Suite:
 
     def run(self, workload, rounds, times):
         """{name: Cell} of the servers that got through all rounds. Each round has a process of its own: which pages of
-        memory one gets decides how well large messages fit into the cache, and is to be luck that the median levels."""
+        memory one gets decides how well large messages fit into the cache, and is to be luck that the median levels. Each
+        has an order of its own, for the same reason: who came before leaves the machine as it is."""
         seen, there = {}, [server for server in self.servers if fits(server, workload)]
         for number in range(rounds):
-            for server in list(there):
+            for server in random.Random(number).sample(there, len(there)):
                 self.progress(workload, number, server)
                 try:
                     seen.setdefault(server.name, []).append(self.measure(server, workload, times))
