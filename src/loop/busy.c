@@ -69,20 +69,23 @@ bool busy_judge(struct busy *b, int got)
     return b->n >= LEAST && b->load * DENSE >= b->n * ONE;
 }
 
-/* What does not fit is first at the next wait: else those that stay ready would keep the others out. */
-static int report(struct busy *b, struct poller_event *out, int max)
+/* Of so many that are ready. What does not fit is first at the next wait: else those that stay ready would
+ * keep the others out. */
+static int report(struct busy *b, int ready, struct poller_event *out, int max)
 {
     const unsigned n = b->n - 1;
+    unsigned i = b->first < n ? b->first : 0;
     int got = 0;
-    for (unsigned step = 0; step < n; step++) {
-        const unsigned i = 1 + (b->first + step) % n;
-        if (b->ask[i].revents == 0)
+    for (unsigned step = 0; ready > 0 && step < n; step++, i = i + 1 < n ? i + 1 : 0) {
+        const short what = b->ask[1 + i].revents;
+        if (what == 0)
             continue;
         if (got == max) {
-            b->first = i - 1;
+            b->first = i;
             break;
         }
-        out[got++] = (struct poller_event){.data = b->as[i].data, .what = from_poll(b->ask[i].revents)};
+        out[got++] = (struct poller_event){.data = b->as[1 + i].data, .what = from_poll(what)};
+        ready--;
     }
     return got;
 }
@@ -93,5 +96,5 @@ int busy_wait(struct busy *b, struct poller_event *out, int max, int ms, bool *w
     *woken = r > 0 && b->ask[0].revents != 0;
     if (r < 0)
         return errno == EINTR ? 0 : -errno;
-    return r > 0 ? report(b, out, max) : 0;
+    return r > 0 ? report(b, r - *woken, out, max) : 0;
 }

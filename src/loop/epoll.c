@@ -55,7 +55,7 @@ static int put(const struct epoll *p, int fd, unsigned what, void *data)
 static void take_out(const struct epoll *p, int fd)
 {
     struct epoll_event e = {0};
-    (void)sys.epoll_ctl(p->fd, EPOLL_CTL_DEL, fd, &e); /* ENOENT: it was silent */
+    (void)sys.epoll_ctl(p->fd, EPOLL_CTL_DEL, fd, &e); /* ENOENT: it was silent, or poll asks for it */
 }
 
 /* ---- the kernel's set or poll ----------------------------------------------------------------------------
@@ -112,11 +112,9 @@ static int epoll_arm(struct poller *p, int fd, unsigned what, void *data)
 
 static void epoll_forget(struct poller *p, int fd)
 {
-    struct epoll *e = of(p);
-    if (is_few(e))
-        busy_drop(e->busy, fd);
-    if (!is_few(e) || !e->busy->polls)
-        take_out(e, fd);
+    if (is_few(of(p)))
+        busy_drop(of(p)->busy, fd);
+    take_out(of(p), fd);
 }
 
 /* ---- waiting ---------------------------------------------------------------------------------------------
