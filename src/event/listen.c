@@ -124,12 +124,17 @@ static void accept_from(struct home_accept *a, int fd)
     }
 }
 
+static void accept_all(struct home_accept *a)
+{
+    for (int i = 0; a->home->accept == a && i < a->net.n && !a->paused; i++)
+        accept_from(a, a->net.fds[i]);
+}
+
 /* The poller has met an error and accepts no more. The error is met once more here, where it is known what to
  * do. */
 static void accept_stopped(struct home_accept *a, int e)
 {
-    for (int i = 0; a->home->accept == a && i < a->net.n && !a->paused; i++)
-        accept_from(a, a->net.fds[i]);
+    accept_all(a);
     if (a->home->accept == a && !a->paused)
         pause_accept(a, e);
 }
@@ -146,8 +151,7 @@ void accept_event(struct home_accept *a, const struct poller_event *e)
             accept_stopped(a, (int)-e->n);
         return;
     }
-    for (int i = 0; h->accept == a && i < a->net.n && !a->paused; i++)
-        accept_from(a, a->net.fds[i]);
+    accept_all(a);
 }
 
 void accept_begin(struct home *h)
@@ -175,6 +179,11 @@ bool accept_stop(struct home *h)
     if (still) {
         a->pause.fn = stopped_yet;
         wheel_set(&h->loop->others, &a->pause.timer, h->loop->now);
+    } else if (a && h->loop->reads_itself && h->listener->handed_over) {
+        /* Of those who accept from a socket the kernel wakes one. Where that was our request, which has been
+         * taken back since, nobody else knows of the connection: who leaves a socket to others looks once
+         * more. */
+        accept_all(a);
     }
     return !still;
 }
