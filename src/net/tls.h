@@ -40,8 +40,8 @@ void stream_tls_info(struct stream *s, thrum_tls_info *out);
 void tls_fork_lock(void);
 void tls_fork_unlock(void); /* parent */
 void tls_forked(void);      /* child */
-/* Shuts the gate, and waits until `deadline` for threads that are inside; two seconds longer while they may be
- * kept from a CPU by others. */
+/* Shuts the gate, and waits until `deadline` for threads that are inside; two seconds longer while they may
+ * be kept from a CPU by others. */
 void tls_gate_shut(int64_t deadline);
 
 #endif
