@@ -1,4 +1,4 @@
-/* census.c: thread_count and thread_others_run of thread.h, from /proc/self/task.
+/* census.c: thread_count, thread_runs and thread_others_run of thread.h, from /proc/self/task.
  *
  * "No application thread lives" ends the process, so it must never be said wrongly; a thread too many only
  * means another look. A directory is not read at one instant: while we read, a thread that we have seen may
@@ -139,6 +139,11 @@ static bool is_complete(const struct tids *t)
     return true;
 }
 
+bool thread_runs(pid_t tid)
+{
+    return task_state(tid) == 'R';
+}
+
 bool thread_others_run(void)
 {
     struct tids t = {0};
@@ -146,7 +151,7 @@ bool thread_others_run(void)
     bool run = false;
     if (list_tasks(&t))
         for (size_t i = 0; i < t.n && !run; i++)
-            run = t.v[i] != mine && task_state(t.v[i]) == 'R';
+            run = t.v[i] != mine && thread_runs(t.v[i]);
     mem_free(t.v);
     return run;
 }

@@ -74,7 +74,9 @@ struct thread_census {
     bool known;      /* false: the list could not be read; the rest is then 0 */
 };
 struct thread_census thread_count(void);
-/* Another thread of the process is running or waits for a CPU to run on; false where nobody knows. */
+/* This thread of the process, or any but the caller, is running or waits for a CPU to run on; false where
+ * nobody knows. */
+bool thread_runs(pid_t tid);
 bool thread_others_run(void);
 
 /* In a child of fork: only the calling thread is left; its eventfd is replaced lazily, all other records go;

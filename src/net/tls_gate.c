@@ -10,11 +10,13 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { FORK_MS = 1000, STARVED_MS = 2000, LATE_NS = 20 * 1000 * 1000 };
+enum { FORK_MS = 1000, STARVED_MS = 2000, LATE_NS = 20 * 1000 * 1000, IDLE_LOOKS = 3, LOOK_NS = 1000 * 1000 };
 
 static _Atomic int inside;
 static _Atomic bool shut, forking;
+static _Atomic pid_t ender; /* the thread that ends the program */
 
 static void leave_thread(void);
 
@@ -42,6 +44,18 @@ void tls_start(void)
 static pthread_key_t ending;
 static bool has_key;
 
+/* Past OpenSSL's exit handler, as far as one can tell: it computes, so it is over once the thread that ends
+ * the program waits for something, which may be us. */
+static void wait_for_openssl(void)
+{
+    const int64_t deadline = clock_after(clock_now(), STARVED_MS);
+    nanosleep(&(struct timespec){.tv_nsec = LATE_NS}, NULL);
+    for (int idle = 0; idle < IDLE_LOOKS && clock_now() < deadline;) {
+        idle = thread_runs(atomic_load(&ender)) ? 0 : idle + 1;
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+    }
+}
+
 static void end_thread(void *arg)
 {
     (void)arg;
@@ -49,7 +63,7 @@ static void end_thread(void *arg)
         OPENSSL_thread_stop();
         tls_leave();
     } else {
-        nanosleep(&(struct timespec){0, LATE_NS}, NULL); /* past OpenSSL's handler, as far as one can tell */
+        wait_for_openssl();
     }
 }
 
@@ -154,15 +168,15 @@ void tls_forked(void)
  * a disk that is gone, is not waited for. */
 static void wait_starved(int64_t deadline)
 {
-    enum { IDLE_LOOKS = 3, STEP_NS = 1000 * 1000 };
     for (int idle = 0; atomic_load(&inside) > 0 && idle < IDLE_LOOKS && clock_now() < deadline;) {
         idle = thread_others_run() ? 0 : idle + 1;
-        nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
     }
 }
 
 void tls_gate_shut(int64_t deadline)
 {
+    atomic_store(&ender, gettid());
     atomic_store(&shut, true);
     wait_empty(deadline);
     wait_starved(clock_after(deadline, STARVED_MS));
