@@ -19,12 +19,6 @@ static short to_poll(unsigned what)
                    ((what & POLLER_EDGE) ? POLLRDHUP : 0));
 }
 
-static unsigned from_poll(short e)
-{
-    return ((e & POLLIN) ? (unsigned)POLLER_IN : 0) | ((e & POLLOUT) ? (unsigned)POLLER_OUT : 0) |
-           ((e & (POLLERR | POLLHUP | POLLNVAL | POLLRDHUP)) ? (unsigned)POLLER_END : 0);
-}
-
 /* Its place; 0: it is not in the table. */
 static unsigned find(const struct busy *b, int fd)
 {
@@ -84,7 +78,7 @@ static int report(struct busy *b, int ready, struct poller_event *out, int max)
             b->first = i;
             break;
         }
-        out[got++] = (struct poller_event){.data = b->as[1 + i].data, .what = from_poll(what)};
+        out[got++] = (struct poller_event){.data = b->as[1 + i].data, .what = poller_from_poll(what)};
         ready--;
     }
     return got;

@@ -6,7 +6,6 @@
 #define LOOP_BUSY_INT_H
 
 #include "loop/poller_int.h"
-#include <poll.h>
 
 enum { BUSY_MAX = 128 };
 

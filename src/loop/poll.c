@@ -147,12 +147,6 @@ static size_t copy_set(struct polls *s)
     return k;
 }
 
-static unsigned from_poll(short e)
-{
-    return ((e & POLLIN) ? (unsigned)POLLER_IN : 0) | ((e & POLLOUT) ? (unsigned)POLLER_OUT : 0) |
-           ((e & (POLLERR | POLLHUP | POLLNVAL)) ? (unsigned)POLLER_END : 0);
-}
-
 /* Reports what is ready and was not changed while we polled, and disarms what is not to stay. What does not
  * fit stays armed, and is first at the next wait: else those that stay ready would keep the others out. */
 static int collect(struct polls *s, size_t k, struct poller_event *out, int max)
@@ -173,7 +167,7 @@ static int collect(struct polls *s, size_t k, struct poller_event *out, int max)
         }
         if ((e->what & POLLER_STAY) == 0)
             e->what = 0;
-        out[got++] = (struct poller_event){.data = e->data, .what = from_poll(s->copy[i].revents)};
+        out[got++] = (struct poller_event){.data = e->data, .what = poller_from_poll(s->copy[i].revents)};
     }
     lock_give(&s->lock);
     return got;

@@ -5,6 +5,7 @@
 #include "loop/alarm_int.h"
 #include "loop/poller.h"
 #include "loop/wake_int.h"
+#include <poll.h>
 
 struct poller_ops {
     const char *name;
@@ -27,6 +28,13 @@ struct poller {
     struct wake wake;   /* open from creation to poller_free */
     struct alarm alarm; /* made at first use */
 };
+
+/* What poll(2), or a request for it, answers. */
+static inline unsigned poller_from_poll(int e)
+{
+    return ((e & POLLIN) ? (unsigned)POLLER_IN : 0) | ((e & POLLOUT) ? (unsigned)POLLER_OUT : 0) |
+           ((e & (POLLERR | POLLHUP | POLLNVAL | POLLRDHUP)) ? (unsigned)POLLER_END : 0);
+}
 
 int epoll_poller_new(struct poller **out);      /* 0 or an errno */
 int epoll_poller_new_loop(struct poller **out); /* for one thread that arms and waits: see busy_int.h */

@@ -12,14 +12,6 @@ static bool is_passing(int res)
     return res == -ECANCELED || res == -EINTR || res == -EAGAIN;
 }
 
-static unsigned from_poll(int e)
-{
-    if (e < 0)
-        return POLLER_END;
-    return ((e & POLLIN) ? (unsigned)POLLER_IN : 0) | ((e & POLLOUT) ? (unsigned)POLLER_OUT : 0) |
-           ((e & (POLLERR | POLLHUP | POLLNVAL)) ? (unsigned)POLLER_END : 0);
-}
-
 /* A request that has just gone when it was to be cancelled is answered before this is; one that is on its way
  * from one queue of the kernel's to another is found the next time. */
 static void cancel_missed(struct uring *u, int fd, uint32_t generation, uint8_t flag)
@@ -47,7 +39,8 @@ static bool polled(struct uring *u, int fd, uint32_t generation, int res, struct
         return false;
     if (!(e->wants & POLLER_STAY))
         e->wants = 0;
-    *out = (struct poller_event){.data = e->poll_data, .what = from_poll(res)};
+    *out = (struct poller_event){.data = e->poll_data,
+                                 .what = res < 0 ? (unsigned)POLLER_END : poller_from_poll(res)};
     return true;
 }
 

@@ -1,7 +1,9 @@
 /* idle_test.c: what a connection that does nothing costs of the library's memory, to the byte, before and
  * after it was used; bench/run-idle asks the system the same, for every server, in pages. */
 #include "driven.h"
-#include "loop/uring_int.h"
+#ifdef THRUM_URING
+#    include "loop/uring_int.h"
+#endif
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
