@@ -37,6 +37,7 @@ struct way {
     void (*end)(void);
     size_t (*kept)(const struct cell *c);
     int level;
+    bool fixed;
 };
 
 static struct cell cells[CELLS];
@@ -73,7 +74,7 @@ static bool lent_begin(const struct cell *c)
 static size_t lent_run(const struct cell *c, size_t at)
 {
     struct deflate_how how = {(uint8_t)c->bits, (uint8_t)(c->way->level ? c->way->level : 1),
-                              c->way->level == 1 ? (uint8_t)(c->bits - 7) : 0};
+                              c->way->level == 1 ? (uint8_t)(c->bits - 7) : 0, c->way->fixed};
     thrum_slice v = {text + at, c->size}, small;
     struct deflater *d = deflater_take(how);
     if (!d || !deflater_run(d, history(c, at), &v, 1, &small) || small.n > OUT)
@@ -197,16 +198,17 @@ static size_t none_kept(const struct cell *c)
 }
 
 static const struct way ways[] = {
-    {"thrum, ISA-L", lent_begin, lent_run, nothing, lent_kept, 0},
-    {"thrum, ISA-L 3", lent_begin, lent_run, nothing, lent_kept, 3},
-    {"thrum, zlib 1", lent_begin, lent_run, nothing, lent_kept, 1},
-    {"thrum, zlib 6", lent_begin, lent_run, nothing, lent_kept, 6},
-    {"ISA-L kept", isal_begin, isal_run, nothing, isal_kept, 1},
-    {"zlib 1 kept", zlib_begin, zlib_run, zlib_end, zlib_kept, 1},
-    {"zlib 6 kept", zlib_begin, zlib_run, zlib_end, zlib_kept, 6},
+    {"thrum, ISA-L", lent_begin, lent_run, nothing, lent_kept, 0, false},
+    {"thrum, ISA-L, fixed codes", lent_begin, lent_run, nothing, lent_kept, 0, true},
+    {"thrum, ISA-L 3", lent_begin, lent_run, nothing, lent_kept, 3, false},
+    {"thrum, zlib 1", lent_begin, lent_run, nothing, lent_kept, 1, false},
+    {"thrum, zlib 6", lent_begin, lent_run, nothing, lent_kept, 6, false},
+    {"ISA-L kept", isal_begin, isal_run, nothing, isal_kept, 1, false},
+    {"zlib 1 kept", zlib_begin, zlib_run, zlib_end, zlib_kept, 1, false},
+    {"zlib 6 kept", zlib_begin, zlib_run, zlib_end, zlib_kept, 6, false},
 #ifdef HAVE_LIBDEFLATE
-    {"libdeflate 1", libdeflate_begin, libdeflate_run, libdeflate_end, none_kept, 1},
-    {"libdeflate 6", libdeflate_begin, libdeflate_run, libdeflate_end, none_kept, 6},
+    {"libdeflate 1", libdeflate_begin, libdeflate_run, libdeflate_end, none_kept, 1, false},
+    {"libdeflate 6", libdeflate_begin, libdeflate_run, libdeflate_end, none_kept, 6, false},
 #endif
 };
 

@@ -14,6 +14,7 @@ struct deflate_how {
     uint8_t bits;   /* log2 of the window, 8 to 15: no reference goes back farther */
     uint8_t level;  /* 1 fastest to 9 smallest */
     uint8_t memory; /* 0: whatever is fastest; 1 to 9: zlib with states of that size */
+    bool fixed;     /* fixed codes will do (RFC 1951 section 3.2.6), if the codec is faster with them */
 };
 
 /* A compressor for this call, from the process's stock; NULL where there is no memory. */

@@ -94,10 +94,37 @@ size_t deflate_held(const struct deflate *d)
 /* ---- sending --------------------------------------------------------------------------------------------
  */
 
+/* Codes made for a message (RFC 1951 section 3.2.7) take longer to make than a short message to compress with
+ * the fixed ones, and save little where most of it is references to what was sent before. */
+enum { SHORT = 256, LONG = 8192, GOOD = 4, PAUSE = 15 };
+
+static bool fixed_will_do(struct deflate *d, size_t text)
+{
+    if (d->how.level > 1 || d->sent.n == 0 || text > LONG)
+        return false;
+    if (text <= SHORT || d->dynamic == 0)
+        return true;
+    d->dynamic--;
+    return false;
+}
+
+/* A message that did not get to a quarter by fixed codes would be far smaller by its own, and those that
+ * follow will be like it. */
+static void judge_fixed(struct deflate *d, size_t text, size_t small)
+{
+    if (text > SHORT && small > text / GOOD)
+        d->dynamic = PAUSE;
+}
+
 thrum_status deflate_send(struct deflate *d, const thrum_slice *v, size_t n, bool last,
                           struct deflater **with, thrum_slice *to)
 {
-    struct deflater *c = *with = deflater_take(d->how);
+    struct deflate_how how = d->how;
+    size_t text = 0;
+    for (size_t i = 0; i < n; i++)
+        text += v[i].n;
+    how.fixed = fixed_will_do(d, text);
+    struct deflater *c = *with = deflater_take(how);
     if (!c)
         return THRUM_E_MEMORY;
     if (!deflater_run(c, (thrum_slice){d->sent.p, d->sent.n}, v, n, to)) {
@@ -105,6 +132,8 @@ thrum_status deflate_send(struct deflate *d, const thrum_slice *v, size_t n, boo
         *with = NULL;
         return THRUM_E_MEMORY;
     }
+    if (how.fixed)
+        judge_fixed(d, text, to->n);
     if (last)
         to->n -= sizeof tail; /* it always ends so; the receiver puts it back */
     return THRUM_OK;

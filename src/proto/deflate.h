@@ -21,6 +21,7 @@ struct deflate {
     struct deflate_how how; /* for our own compressing */
     bool sending : 1;       /* the message that we are sending in parts is compressed */
     bool longer : 1;        /* the last that came was too long for one go: the next is not tried so */
+    uint8_t dynamic;        /* so many messages that are not short are not to be sent with fixed codes */
     struct history sent, received;
     struct inflater *inflater; /* while a compressed message is being received, */
     struct whole *whole;       /* or one that came as a whole */

@@ -66,23 +66,58 @@ static void round_trip(struct deflate_how how, size_t with_dict, size_t n, size_
 
 static void test_R12_no_reference_behind_the_window(void **state)
 {
-    static const uint8_t levels[][2] = {{1, 0}, {3, 0}, {1, 1}, {1, 9}, {6, 0}, {9, 9}};
+    static const struct deflate_how hows[] = {{.level = 1},
+                                              {.level = 1, .fixed = true},
+                                              {.level = 3},
+                                              {.level = 3, .fixed = true},
+                                              {.level = 1, .memory = 1},
+                                              {.level = 1, .memory = 9},
+                                              {.level = 6},
+                                              {.level = 9, .memory = 9}};
     static const size_t sizes[] = {1, 7, 300, 5000, 70000};
     (void)state;
-    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++)
+    for (size_t h = 0; h < sizeof hows / sizeof *hows; h++)
         for (uint8_t bits = 8; bits <= 15; bits++)
             for (size_t s = 0; s < 5; s++) {
-                struct deflate_how how = {bits, levels[l][0], levels[l][1]};
+                struct deflate_how how = hows[h];
+                how.bits = bits;
                 round_trip(how, 0, sizes[s], 1 + s % 4);
                 round_trip(how, (size_t)1 << bits, sizes[s], 1);
                 round_trip(how, 100, sizes[s], 3);
             }
 }
 
+/* The first block's kind (RFC 1951 section 3.2.3): 1 is one with fixed codes, 2 one with its own. */
+static int block_kind(struct deflater *d, size_t dict, size_t n)
+{
+    thrum_slice v = {text + dict, n}, small;
+    assert_true(deflater_run(d, (thrum_slice){text, dict}, &v, 1, &small));
+    expect_text(d->how.bits, (thrum_slice){text, dict}, small, v);
+    return small.p[0] >> 1 & 3;
+}
+
+/* One state goes from the one to the other, for whoever it is lent to. */
+static void test_fixed_codes_as_asked(void **state)
+{
+#ifdef THRUM_ISAL
+    struct deflate_how how = {.bits = 12, .level = 1};
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        how.fixed = i % 2;
+        struct deflater *d = deflater_take(how);
+        assert_int_equal(block_kind(d, i < 3 ? 4096 : 0, 20000), how.fixed ? 1 : 2);
+        deflater_give(d);
+    }
+#else
+    (void)state;
+    skip();
+#endif
+}
+
 static void test_nothing_is_a_stored_block(void **state)
 {
     thrum_slice v[2] = {{NULL, 0}, {NULL, 0}}, small;
-    struct deflater *d = deflater_take((struct deflate_how){15, 1, 0});
+    struct deflater *d = deflater_take((struct deflate_how){.bits = 15, .level = 1});
     (void)state;
     assert_true(deflater_run(d, (thrum_slice){NULL, 0}, v, 2, &small));
     assert_int_equal(small.n, 5);
@@ -94,7 +129,8 @@ static void test_nothing_is_a_stored_block(void **state)
 
 static void test_states_are_lent_again(void **state)
 {
-    struct deflate_how how = {12, 1, 1}, other = {13, 1, 1};
+    struct deflate_how how = {.bits = 12, .level = 1, .memory = 1},
+                       other = {.bits = 13, .level = 1, .memory = 1};
     struct deflater *many[6];
     (void)state;
     codec_trim();
@@ -122,7 +158,7 @@ static void test_states_are_lent_again(void **state)
 static void test_large_results_are_not_kept(void **state)
 {
     thrum_slice v = {text, TEXT}, small;
-    struct deflater *d = deflater_take((struct deflate_how){15, 1, 0});
+    struct deflater *d = deflater_take((struct deflate_how){.bits = 15, .level = 1});
     (void)state;
     assert_true(deflater_run(d, (thrum_slice){NULL, 0}, &v, 1, &small));
     size_t before = codec_held();
@@ -133,7 +169,7 @@ static void test_large_results_are_not_kept(void **state)
 /* Every allocation fails in turn: an answer, and nothing lost. */
 static void test_no_memory(void **state)
 {
-    static const struct deflate_how hows[] = {{12, 1, 0}, {12, 6, 0}};
+    static const struct deflate_how hows[] = {{.bits = 12, .level = 1}, {.bits = 12, .level = 6}};
     (void)state;
     codec_trim();
     for (size_t h = 0; h < 2; h++) {
@@ -174,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_R12_no_reference_behind_the_window),
+        cmocka_unit_test(test_fixed_codes_as_asked),
         cmocka_unit_test(test_nothing_is_a_stored_block),
         cmocka_unit_test(test_states_are_lent_again),
         cmocka_unit_test(test_large_results_are_not_kept),

@@ -451,6 +451,46 @@ static void test_R11_no_byte_behind_the_input(void **state)
     thrum_proto_free(p);
 }
 
+#ifdef THRUM_ISAL
+/* Are the codes of what this text is sent as the fixed ones? RFC 1951 section 3.2.3. */
+static bool sent_fixed(struct deflate *d, const uint8_t *p, size_t n)
+{
+    const thrum_slice v = {p, n};
+    struct deflater *with;
+    thrum_slice small;
+    assert_status(deflate_send(d, &v, 1, true, &with, &small), THRUM_OK);
+    deflate_sent(d, &v, 1, true);
+    const int kind = small.p[0] >> 1 & 3;
+    deflater_give(with);
+    assert_in_range(kind, 1, 2);
+    return kind == 1;
+}
+
+/* Fixed codes, unless they are bad for what a connection sends: then its own, and they are tried again later.
+ */
+static void test_codes(void **state)
+{
+    struct deflate d = {.out = {12, true}, .how = {.bits = 12, .level = 1}};
+    uint8_t letters[4000];
+    (void)state;
+    test_random(NULL, letters, sizeof letters);
+    for (size_t i = 0; i < sizeof letters; i++)
+        letters[i] = (uint8_t)('a' + letters[i] % 16);
+    for (int i = 0; i < 20; i++) /* the first has nothing to refer to, all others are the same again */
+        assert_int_equal(sent_fixed(&d, letters, sizeof letters), i > 0);
+    for (int i = 0; i < 40; i++) {
+        deflate_forget(&d);
+        deflate_was_told(&d, (thrum_slice){(const uint8_t *)"weft", 4});
+        assert_int_equal(sent_fixed(&d, letters, sizeof letters), i % 16 == 0);
+    }
+    assert_false(sent_fixed(&d, big, 10000)); /* what is long has a use for its own */
+    assert_true(sent_fixed(&d, big + 10000, 100));
+    deflate_drop(&d);
+    deflate_forget(&d);
+    codec_trim();
+}
+#endif
+
 /* What one connection sent cannot be told from the size of what another one sends. */
 static void test_R13_connections_share_no_history(void **state)
 {
@@ -659,6 +699,9 @@ int main(void)
         cmocka_unit_test(test_messages_in_parts),
         cmocka_unit_test(test_taken_back),
         cmocka_unit_test(test_broadcasts_between),
+#ifdef THRUM_ISAL
+        cmocka_unit_test(test_codes),
+#endif
         cmocka_unit_test(test_examples_of_the_rfc),
         cmocka_unit_test(test_more_than_it_seems),
         cmocka_unit_test(test_too_long_for_one_go),
