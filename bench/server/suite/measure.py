@@ -11,6 +11,7 @@ from servers import LOAD_CPU, SERVER_CPU, Running
 # What a run takes beside its phases: starting the server, connecting, the last messages.
 OVERHEAD, OVERHEAD_MANY = 0.4, 2.5
 PATIENCE = 60  # seconds for one run of the load generator
+PASSES = 2  # of a round over all servers
 METRICS = ("rate", "cpu_us", "user_us", "p50_us", "p99_us", "p999_us", "rss_kib", "ratio")
 
 
@@ -34,7 +35,7 @@ def estimate(workloads, servers, rounds, times):
     seconds = 0
     for workload in workloads:
         n = sum(fits(server, workload) for server in servers)
-        seconds += n * rounds * (times.all + (OVERHEAD_MANY if workload.conns > 1000 else OVERHEAD))
+        seconds += PASSES * n * rounds * (times.all + (OVERHEAD_MANY if workload.conns > 1000 else OVERHEAD))
     return seconds
 
 
@@ -57,6 +58,13 @@ def run_load(programs, running, workload, times):
     figures["user_us"] = figures["cpu_us"] * figures["user"] / max(1, figures["user"] + figures["kernel"])
     figures["ratio"] = figures["wire"] / figures["bytes"] if workload.mode == "deflate" else None
     return figures
+
+
+def together(passes):
+    """One round's figures of a server: the means of its passes; samples of the processor add up."""
+    both = {key: None if None in (values := [figures[key] for figures in passes]) else statistics.mean(values)
+            for key in METRICS}
+    return passes[0] | both | {key: sum(figures[key] for figures in passes) for key in ("user", "kernel")}
 
 
 class Cell:
@@ -103,16 +111,24 @@ class Suite:
             running.stop()
 
     def run(self, workload, rounds, times):
-        """{name: Cell} of the servers that got through all rounds. Each round has a process of its own: which pages of
+        """{name: Cell} of the servers that got through all rounds. Each measurement has a process of its own: which pages of
         memory one gets decides how well large messages fit into the cache, and is to be luck that the median levels. Each
-        has an order of its own, for the same reason: who came before leaves the machine as it is."""
+        round has an order of its own, for the same reason: who came before leaves the machine as it is. It goes there and
+        back, so that a machine that gets slower or faster meanwhile does so for all servers alike."""
         seen, there = {}, [server for server in self.servers if fits(server, workload)]
         for number in range(rounds):
-            for server in random.Random(number).sample(there, len(there)):
-                self.progress(workload, number, server)
-                try:
-                    seen.setdefault(server.name, []).append(self.measure(server, workload, times))
-                except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-                    self.give_up(server, workload, error)
-                    there.remove(server)
+            order, passes = random.Random(number).sample(there, len(there)), {}
+            for server in order + order[::-1]:
+                if server in there:
+                    self.progress(workload, number, server)
+                    self.one_pass(server, workload, times, passes, there)
+            for server in there:
+                seen.setdefault(server.name, []).append(together(passes[server.name]))
         return {server.name: Cell(server, seen[server.name]) for server in there}
+
+    def one_pass(self, server, workload, times, passes, there):
+        try:
+            passes.setdefault(server.name, []).append(self.measure(server, workload, times))
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+            self.give_up(server, workload, error)
+            there.remove(server)
