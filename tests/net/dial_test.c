@@ -342,7 +342,8 @@ static void the_deadline_ends_all_attempts(void **state)
     struct leaks before = leaks_before();
     (void)state;
     assert_true(peer_blackhole(&hole, AF_INET));
-    assert_int_equal(dial_names(hosts, 3, clock_after(clock_now(), 300), false), THRUM_E_TIMEOUT);
+    /* The last attempt begins after 250 ms, or later where the machine is busy. */
+    assert_int_equal(dial_names(hosts, 3, clock_after(clock_now(), 1500), false), THRUM_E_TIMEOUT);
     assert_null(s);
     assert_non_null(strstr(err.text, "name.test port 80"));
     assert_non_null(strstr(err.text, "3 of 3"));
