@@ -18,8 +18,14 @@ struct deflate *deflate_new(const struct settings *s, struct deflate_way out, st
         return NULL;
     d->out = out;
     d->in = in;
-    d->how = (struct deflate_how){.bits = out.bits, .level = s->compress_level, .memory = s->compress_memory};
+    d->level = s->compress_level;
+    d->memory = s->compress_memory;
     return d;
+}
+
+struct deflate_how deflate_how(const struct deflate *d)
+{
+    return (struct deflate_how){.bits = d->out.bits, .level = d->level, .memory = d->memory};
 }
 
 /* ---- history --------------------------------------------------------------------------------------------
@@ -100,7 +106,7 @@ enum { SHORT = 256, LONG = 8192, GOOD = 4, PAUSE = 15 };
 
 static bool fixed_will_do(struct deflate *d, size_t text)
 {
-    if (d->how.level > 1 || d->sent.n == 0 || text > LONG)
+    if (d->level > 1 || d->sent.n == 0 || text > LONG)
         return false;
     if (text <= SHORT || d->dynamic == 0)
         return true;
@@ -119,7 +125,7 @@ static void judge_fixed(struct deflate *d, size_t text, size_t small)
 thrum_status deflate_send(struct deflate *d, const thrum_slice *v, size_t n, bool last,
                           struct deflater **with, thrum_slice *to)
 {
-    struct deflate_how how = d->how;
+    struct deflate_how how = deflate_how(d);
     size_t text = 0;
     for (size_t i = 0; i < n; i++)
         text += v[i].n;

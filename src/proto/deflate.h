@@ -18,10 +18,10 @@ struct deflate_way { /* one direction's rules, as agreed */
 
 struct deflate {
     struct deflate_way out, in;
-    struct deflate_how how; /* for our own compressing */
-    bool sending : 1;       /* the message that we are sending in parts is compressed */
-    bool longer : 1;        /* the last that came was too long for one go: the next is not tried so */
-    uint8_t dynamic;        /* so many messages that are not short are not to be sent with fixed codes */
+    uint8_t level, memory;     /* for our own compressing, see struct deflate_how */
+    bool sending : 1;          /* the message that we are sending in parts is compressed */
+    bool longer : 1;           /* the last that came was too long for one go: the next is not tried so */
+    unsigned char dynamic : 4; /* so many messages that are not short are not to be sent with fixed codes */
     struct history sent, received;
     struct inflater *inflater; /* while a compressed message is being received, */
     struct whole *whole;       /* or one that came as a whole */
@@ -30,6 +30,7 @@ struct deflate {
 struct deflate *deflate_new(const struct settings *s, struct deflate_way out, struct deflate_way in);
 void deflate_free(struct deflate *d);
 size_t deflate_held(const struct deflate *d);
+struct deflate_how deflate_how(const struct deflate *d); /* it compresses, where nothing more is known */
 
 /* One fragment, or a whole message. *to comes from `with`, which the caller gives back. E_MEMORY. */
 thrum_status deflate_send(struct deflate *d, const thrum_slice *v, size_t n, bool last,

@@ -439,9 +439,9 @@ struct shared *shared_form(const struct settings *set, const struct deflate *d, 
 {
     if (!d || d->sending || s->payload < set->compress_min || codec_load() == CODEC_FULL)
         return s;
-    _Atomic(struct shared *) *place = &s->deflated[d->how.bits - 8];
+    _Atomic(struct shared *) *place = &s->deflated[d->out.bits - 8];
     struct shared *form = atomic_load(place), *none = NULL;
-    if (form || !(form = deflated_form(s, d->how)))
+    if (form || !(form = deflated_form(s, deflate_how(d))))
         return form ? form : s;
     if (!atomic_compare_exchange_strong(place, &none, form)) {
         if (form != s)
