@@ -101,25 +101,33 @@ size_t deflate_held(const struct deflate *d)
  */
 
 /* Codes made for a message (RFC 1951 section 3.2.7) take longer to make than a short message to compress with
- * the fixed ones, and save little where most of it is references to what was sent before. */
-enum { SHORT = 256, LONG = 8192, GOOD = 4, PAUSE = 15 };
+ * the fixed ones, and a long one has a use for them. In between it depends on the text: of sixteen messages
+ * one is sent with its own codes, the next with the fixed ones, and the others as those two came out. */
+enum { SHORT = 256, LONG = 8192, OWN_TURN = 1, FIXED_TURN = 2, ALL = 256, MUCH = ALL / 4 };
+
+static bool takes_turns(const struct deflate *d, size_t text)
+{
+    return d->level == 1 && d->sent.n > 0 && text > SHORT && text <= LONG;
+}
 
 static bool fixed_will_do(struct deflate *d, size_t text)
 {
-    if (d->level > 1 || d->sent.n == 0 || text > LONG)
-        return false;
-    if (text <= SHORT || d->dynamic == 0)
-        return true;
-    d->dynamic--;
-    return false;
+    if (!takes_turns(d, text))
+        return d->level == 1 && d->sent.n > 0 && text <= SHORT;
+    d->turn++;
+    return d->turn == FIXED_TURN || (d->turn != OWN_TURN && d->fixed);
 }
 
-/* A message that did not get to a quarter by fixed codes would be far smaller by its own, and those that
- * follow will be like it. */
-static void judge_fixed(struct deflate *d, size_t text, size_t small)
+/* Codes of their own are worth it where they save a third, and where much is left to save. */
+static void judge_codes(struct deflate *d, size_t text, size_t small)
 {
-    if (text > SHORT && small > text / GOOD)
-        d->dynamic = PAUSE;
+    const unsigned share = small < text ? (unsigned)(ALL * small / text) : ALL - 1;
+    if (!takes_turns(d, text))
+        return;
+    if (d->turn == OWN_TURN)
+        d->own_share = (uint8_t)share;
+    else if (d->turn == FIXED_TURN)
+        d->fixed = share <= MUCH && 2 * share <= 3U * d->own_share;
 }
 
 thrum_status deflate_send(struct deflate *d, const thrum_slice *v, size_t n, bool last,
@@ -138,8 +146,7 @@ thrum_status deflate_send(struct deflate *d, const thrum_slice *v, size_t n, boo
         *with = NULL;
         return THRUM_E_MEMORY;
     }
-    if (how.fixed)
-        judge_fixed(d, text, to->n);
+    judge_codes(d, text, to->n);
     if (last)
         to->n -= sizeof tail; /* it always ends so; the receiver puts it back */
     return THRUM_OK;

@@ -18,10 +18,12 @@ struct deflate_way { /* one direction's rules, as agreed */
 
 struct deflate {
     struct deflate_way out, in;
-    uint8_t level, memory;     /* for our own compressing, see struct deflate_how */
-    bool sending : 1;          /* the message that we are sending in parts is compressed */
-    bool longer : 1;           /* the last that came was too long for one go: the next is not tried so */
-    unsigned char dynamic : 4; /* so many messages that are not short are not to be sent with fixed codes */
+    uint8_t level, memory;  /* for our own compressing, see struct deflate_how */
+    bool sending : 1;       /* the message that we are sending in parts is compressed */
+    bool longer : 1;        /* the last that came was too long for one go: the next is not tried so */
+    bool fixed : 1;         /* fixed codes do for the messages of this round, */
+    unsigned char turn : 4; /* of which it is the turn, */
+    uint8_t own_share;      /* and with codes of its own one got to so many 256ths */
     struct history sent, received;
     struct inflater *inflater; /* while a compressed message is being received, */
     struct whole *whole;       /* or one that came as a whole */

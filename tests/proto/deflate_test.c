@@ -466,8 +466,7 @@ static bool sent_fixed(struct deflate *d, const uint8_t *p, size_t n)
     return kind == 1;
 }
 
-/* Fixed codes, unless they are bad for what a connection sends: then its own, and they are tried again later.
- */
+/* Of each sixteen one is sent with its own codes, one with the fixed ones, the rest by what these came to. */
 static void test_codes(void **state)
 {
     struct deflate d = {.out = {12, true}, .level = 1};
@@ -476,12 +475,15 @@ static void test_codes(void **state)
     test_random(NULL, letters, sizeof letters);
     for (size_t i = 0; i < sizeof letters; i++)
         letters[i] = (uint8_t)('a' + letters[i] % 16);
-    for (int i = 0; i < 20; i++) /* the first has nothing to refer to, all others are the same again */
-        assert_int_equal(sent_fixed(&d, letters, sizeof letters), i > 0);
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i <= 32; i++) { /* the first has nothing to refer to, all others are the same again */
+        const bool fixed = sent_fixed(&d, letters, sizeof letters);
+        if (i == 0 || i % 16 != 1) /* of which ISA-L itself may find that the fixed codes are shorter */
+            assert_int_equal(fixed, i > 0);
+    }
+    for (int i = 1; i <= 32; i++) {
         deflate_forget(&d);
         deflate_was_told(&d, (thrum_slice){(const uint8_t *)"weft", 4});
-        assert_int_equal(sent_fixed(&d, letters, sizeof letters), i % 16 == 0);
+        assert_int_equal(sent_fixed(&d, letters, sizeof letters), i % 16 == 2);
     }
     assert_false(sent_fixed(&d, big, 10000)); /* what is long has a use for its own */
     assert_true(sent_fixed(&d, big + 10000, 100));
