@@ -18,7 +18,7 @@ struct isal_deflater {
 static struct deflater *isal_make(struct deflate_how how)
 {
     struct isal_deflater *d = codec_alloc(sizeof *d);
-    (void)how; /* a state serves every level */
+    (void)how; /* set for each run */
     if (!d)
         return NULL;
     memset(&d->base, 0, sizeof d->base);

@@ -121,12 +121,12 @@ static bool fixed_will_do(struct deflate *d, size_t text)
 /* Codes of their own are worth it where they save a third, and where much is left to save. */
 static void judge_codes(struct deflate *d, size_t text, size_t small)
 {
-    const unsigned share = small < text ? (unsigned)(ALL * small / text) : ALL - 1;
-    if (!takes_turns(d, text))
+    if (!takes_turns(d, text) || (d->turn != OWN_TURN && d->turn != FIXED_TURN))
         return;
+    const unsigned share = small < text ? (unsigned)(ALL * small / text) : ALL - 1;
     if (d->turn == OWN_TURN)
         d->own_share = (uint8_t)share;
-    else if (d->turn == FIXED_TURN)
+    else
         d->fixed = share <= MUCH && 2 * share <= 3U * d->own_share;
 }
 
