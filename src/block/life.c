@@ -26,7 +26,7 @@ thrum_status block_start(thrum_error *err)
     return THRUM_OK;
 }
 
-static const struct front block_front;
+static const struct origin block_origin;
 
 static void destroy(struct thrum_conn *c)
 {
@@ -52,7 +52,7 @@ struct block *block_new(struct stream *stream, struct shared_settings *settings,
         mem_free(b);
         return NULL;
     }
-    b->c.front = &block_front;
+    b->c.origin = &block_origin;
     b->left_at = clock_now();
     return b;
 }
@@ -143,3 +143,4 @@ static const struct front block_front = {
     .ref = block_ref,
     CONN_ASKS,
 };
+static const struct origin block_origin = {&block_front};

@@ -119,4 +119,5 @@ thrum_status ask_stats(const thrum_conn *c, thrum_stats *all)
     return THRUM_OK;
 }
 
-const struct front conn_front = {CONN_ASKS};
+static const struct front conn_front = {CONN_ASKS};
+const struct origin conn_origin = {&conn_front};

@@ -35,7 +35,7 @@ thrum_status conn_init(struct thrum_conn *c, struct stream *stream, struct share
                        void (*destroy)(struct thrum_conn *), thrum_error *err)
 {
     list_init(&c->link);
-    c->front = &conn_front;
+    c->origin = &conn_origin;
     c->stream = stream;
     c->settings = settings;
     c->destroy = destroy;

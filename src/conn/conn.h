@@ -27,7 +27,7 @@ struct shared_settings *settings_share(void); /* zeroed, refs 1; NULL: no memory
 void settings_unshare(struct shared_settings *s);
 
 struct thrum_conn {
-    const struct front *front; /* first: see front.h */
+    const struct origin *origin; /* first: see front.h */
     struct lock lock;
     struct list link;    /* in the registry, under its lock */
     uint32_t generation; /* of fork, at birth */

@@ -1,5 +1,5 @@
-/* front.h: what a thrum_conn can do. A handle's first member says which front made it, so the calls of
- * thrum.h serve a blocking connection and a loop's alike; call.c passes them on. */
+/* front.h: what a thrum_conn can do. A handle's first member points to its origin, which says which front
+ * made it, so the calls of thrum.h serve a blocking connection and a loop's alike; call.c passes them on. */
 #ifndef CONN_FRONT_H
 #define CONN_FRONT_H
 
@@ -36,11 +36,17 @@ struct front {
     void *(*user)(const thrum_conn *c);
 };
 
+/* Not the front itself: where many handles have something in common anyway, its first member is this, and
+ * each of them is spared a pointer. */
+struct origin {
+    const struct front *front;
+};
+
 static inline const struct front *front_of(const thrum_conn *c)
 {
-    return *(const struct front *const *)(const void *)c;
+    return (*(const struct origin *const *)(const void *)c)->front;
 }
 
-extern const struct front conn_front; /* ask.c: of a bare connection, which can only be asked */
+extern const struct origin conn_origin; /* ask.c: of a bare connection, which can only be asked */
 
 #endif

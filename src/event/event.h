@@ -105,7 +105,8 @@ struct way {
     bool sockets; /* it has handlers: WebSockets may come */
 };
 struct home {
-    struct list link; /* in loop->listeners */
+    struct origin origin; /* first: of all its connections */
+    struct list link;     /* in loop->listeners */
     struct thrum_loop *loop;
     struct thrum_listener *listener; /* NULL: a client's */
     struct shared_settings *settings;
@@ -123,8 +124,10 @@ struct home {
 };
 
 struct lconn {
-    const struct front *front; /* first: see conn/front.h */
-    struct home *home;
+    union { /* first: see conn/front.h */
+        const struct origin *origin;
+        struct home *home;
+    };
     thrum_proto *proto;    /* NULL: at rest, and open */
     struct stream *stream; /* NULL: the socket itself */
     struct chunk *out;     /* goes before what the proto has */

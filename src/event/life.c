@@ -89,7 +89,6 @@ struct lconn *lconn_new(struct home *h, int fd, struct stream *stream, thrum_err
 {
     struct lconn *c = mem_zalloc(sizeof *c);
     if (c && slot_take(h->loop, c)) {
-        c->front = &loop_front;
         c->home = h;
         c->stream = stream;
         c->fd = fd;

@@ -173,7 +173,8 @@ static thrum_status add_home(struct thrum_listener *s, struct thrum_loop *l, str
     }
     a->home = h;
     a->net = *net;
-    *h = (struct home){.loop = l,
+    *h = (struct home){.origin = {&loop_front},
+                       .loop = l,
                        .listener = s,
                        .settings = s->settings,
                        .ways = s->ways,

@@ -236,8 +236,12 @@ static struct home *make_home(struct thrum_loop *l, const thrum_client_options *
     if (err->status == THRUM_OK && client_settings(ss, o, err) == THRUM_OK &&
         options_read(&w->on, sizeof w->on, on, err) == THRUM_OK) {
         w->arg = arg;
-        *h = (struct home){
-            .loop = l, .settings = ss, .ways = w, .refs = 1, .is_roomy = ss->s.send_high > CHUNK_ROOM};
+        *h = (struct home){.origin = {&loop_front},
+                           .loop = l,
+                           .settings = ss,
+                           .ways = w,
+                           .refs = 1,
+                           .is_roomy = ss->s.send_high > CHUNK_ROOM};
         list_init(&h->link);
         return h;
     }

@@ -292,9 +292,7 @@ static void put(uint8_t *to, const thrum_slice *v, size_t n, const uint8_t *key)
 
 static void count_sent(struct lconn *c, size_t payload)
 {
-    c->parked.messages_out++;
-    c->parked.bytes_out += payload;
-    c->parked.told = c->home->loop->now;
+    parked_sent(&c->parked, payload, c->home->loop->now);
 }
 
 /* Room for n bytes behind what the chunk has; NULL: the kernel took not all of it (then there is a proto), or

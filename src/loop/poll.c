@@ -1,7 +1,8 @@
 /* poll.c: the poller on poll(2), for systems and sandboxes without epoll, and as the twin that the tests hold
- * epoll against. The set is an array under a lock, by descriptor; the waiter polls a copy of it, unlocked. A
- * change made meanwhile nudges the waiter, who then copies anew; a generation per entry tells answers to an
- * older question from current ones. */
+ * epoll against. The set lies under a lock, by descriptor; the waiter polls a copy of it, unlocked. A change
+ * made meanwhile nudges the waiter, who then copies anew, and marks its descriptor: the answer is to an older
+ * question. Each idle connection has a place in all of it, so it is columns without gaps, which grow by
+ * little. */
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/mem.h"
@@ -11,24 +12,18 @@
 #include <poll.h>
 #include <string.h>
 
-struct entry { /* all zero: silent, or never seen */
-    unsigned what;
-    uint64_t generation;
-    void *data;
-};
+enum { CHANGED = 0x10, WHAT = POLLER_IN | POLLER_OUT | POLLER_END | POLLER_STAY };
 
 struct polls {
     struct poller poller; /* first */
     struct lock lock;     /* of all up to the copy */
-    struct entry *set;    /* set[fd] */
+    uint8_t *what;        /* what[fd]: of WHAT; 0: silent, or never seen; CHANGED: since it was copied */
+    void **data;          /* data[fd] */
     size_t n;
-    uint64_t generation;
-    bool waiting; /* the waiter is inside poll */
-    /* the waiter's own copy: copy[0] is the wake */
-    struct pollfd *copy;
-    uint64_t *asked; /* the generation of copy[i] */
-    size_t room;     /* of both */
-    size_t first;    /* where in the copy the next report begins */
+    bool waiting;        /* the waiter is inside poll */
+    struct pollfd *copy; /* the waiter's own: copy[0] is the wake */
+    size_t room;
+    size_t first; /* where in the copy the next report begins */
 };
 
 static struct polls *of(struct poller *p)
@@ -43,24 +38,34 @@ static void polls_free(struct poller *p)
     if (!lock_is_free(&s->lock))
         return;
     lock_destroy(&s->lock);
-    mem_free(s->set);
+    mem_free(s->what);
+    mem_free(s->data);
     mem_free(s->copy);
-    mem_free(s->asked);
     mem_free(s);
 }
 
-/* Room for fd in the set, doubling; the new entries are silent. */
+/* For n of something, and not much more. */
+static size_t roomy(size_t n)
+{
+    return n + n / 16 + 16;
+}
+
+/* Room for fd in the set; the new ones are silent. */
 static bool cover(struct polls *s, size_t fd)
 {
     lock_assert_held(&s->lock);
     if (fd < s->n)
         return true;
-    size_t n = fd < 2 * s->n ? 2 * s->n : fd + 16;
-    struct entry *set = mem_resize(s->set, n * sizeof *set);
-    if (set == NULL)
+    const size_t n = roomy(fd + 1);
+    void **data = mem_resize(s->data, n * sizeof *data);
+    if (data == NULL)
         return false;
-    memset(set + s->n, 0, (n - s->n) * sizeof *set);
-    s->set = set;
+    s->data = data;
+    uint8_t *what = mem_resize(s->what, n);
+    if (what == NULL)
+        return false;
+    memset(what + s->n, 0, n - s->n);
+    s->what = what;
     s->n = n;
     return true;
 }
@@ -80,12 +85,12 @@ static int polls_arm(struct poller *p, int fd, unsigned what, void *data)
     bool nudge = false;
     if (fd < 0)
         return EBADF;
-    if ((what & (POLLER_IN | POLLER_OUT | POLLER_END)) == 0)
-        what = 0;
+    what = (what & (POLLER_IN | POLLER_OUT | POLLER_END)) == 0 ? 0 : what & WHAT;
     lock_take(&s->lock);
     bool ok = cover(s, (size_t)fd);
     if (ok) {
-        s->set[fd] = (struct entry){.what = what, .generation = ++s->generation, .data = data};
+        s->what[fd] = (uint8_t)(what | CHANGED);
+        s->data[fd] = data;
         nudge = must_nudge(s);
     }
     lock_give(&s->lock);
@@ -99,8 +104,8 @@ static void polls_forget(struct poller *p, int fd)
     struct polls *s = of(p);
     bool nudge = false;
     lock_take(&s->lock);
-    if (fd >= 0 && (size_t)fd < s->n && s->set[fd].what != 0) {
-        s->set[fd].what = 0;
+    if (fd >= 0 && (size_t)fd < s->n && (s->what[fd] & WHAT) != 0) {
+        s->what[fd] = CHANGED;
         nudge = must_nudge(s); /* or poll goes on watching a number that may be another file's soon */
     }
     lock_give(&s->lock);
@@ -112,15 +117,11 @@ static bool make_room(struct polls *s, size_t n)
 {
     if (n <= s->room)
         return true;
-    struct pollfd *copy = mem_resize(s->copy, n * sizeof *copy);
+    struct pollfd *copy = mem_resize(s->copy, roomy(n) * sizeof *copy);
     if (copy == NULL)
         return false;
     s->copy = copy;
-    uint64_t *asked = mem_resize(s->asked, n * sizeof *asked);
-    if (asked == NULL)
-        return false;
-    s->asked = asked;
-    s->room = n;
+    s->room = roomy(n);
     return true;
 }
 
@@ -135,12 +136,11 @@ static size_t copy_set(struct polls *s)
     }
     s->copy[0] = (struct pollfd){.fd = s->poller.wake.fd, .events = POLLIN};
     for (size_t i = 0; i < s->n; i++) {
-        const struct entry *e = &s->set[i];
-        if (e->what == 0)
+        const uint8_t what = s->what[i] &= WHAT;
+        if (what == 0)
             continue;
-        int events = ((e->what & POLLER_IN) ? POLLIN : 0) | ((e->what & POLLER_OUT) ? POLLOUT : 0);
-        s->copy[k] = (struct pollfd){.fd = (int)i, .events = (short)events};
-        s->asked[k++] = e->generation;
+        const int events = ((what & POLLER_IN) ? POLLIN : 0) | ((what & POLLER_OUT) ? POLLOUT : 0);
+        s->copy[k++] = (struct pollfd){.fd = (int)i, .events = (short)events};
     }
     s->waiting = true;
     lock_give(&s->lock);
@@ -156,18 +156,16 @@ static int collect(struct polls *s, size_t k, struct poller_event *out, int max)
     s->waiting = false;
     for (size_t step = 1; step < k; step++) {
         const size_t i = 1 + (s->first + step - 1) % (k - 1);
-        if (s->copy[i].revents == 0)
-            continue;
-        struct entry *e = &s->set[s->copy[i].fd];
-        if (e->what == 0 || e->generation != s->asked[i])
+        const int fd = s->copy[i].fd;
+        if (s->copy[i].revents == 0 || (s->what[fd] & CHANGED))
             continue;
         if (got == max) {
             s->first = i - 1;
             break;
         }
-        if ((e->what & POLLER_STAY) == 0)
-            e->what = 0;
-        out[got++] = (struct poller_event){.data = e->data, .what = poller_from_poll(s->copy[i].revents)};
+        if ((s->what[fd] & POLLER_STAY) == 0)
+            s->what[fd] = 0;
+        out[got++] = (struct poller_event){.data = s->data[fd], .what = poller_from_poll(s->copy[i].revents)};
     }
     lock_give(&s->lock);
     return got;

@@ -123,11 +123,6 @@ int poller_accept(struct poller *p, int fd, void *data)
     return p->ops->accept == NULL ? ENOSYS : p->ops->accept(p, fd, data);
 }
 
-int poller_send(struct poller *p, int fd, void *data, uint8_t *chunk, size_t n)
-{
-    return p->ops->send == NULL ? ENOSYS : p->ops->send(p, fd, data, chunk, n);
-}
-
 void poller_flush(struct poller *p)
 {
     if (p->ops->flush != NULL)

@@ -2,7 +2,7 @@
  * One thread waits. There are two users. The warden wants readiness once at a time, armed by any thread
  * (epoll: yes; poll: its owner wakes itself by wake.h, the backend takes care of that). A loop does
  * everything on its own thread, wants readiness until it says otherwise, and is glad of a backend that does
- * more: uring reads, accepts and sends by itself and reports what has come of it. */
+ * more: uring reads and accepts by itself and reports what has come of it. */
 #ifndef LOOP_POLLER_H
 #define LOOP_POLLER_H
 
@@ -22,11 +22,9 @@ enum {
     POLLER_ACCEPTED =
         32, /* event of poller_accept: n is a connected descriptor (non-blocking, close-on-exec), or a
              * negative errno; then accepting has stopped until poller_accept is called again */
-    POLLER_SENT = 64, /* event of poller_send: all n bytes have gone, or n is a negative errno and nobody
-                       * knows how many have; `bytes` is the chunk */
-    POLLER_EDGE = 128 /* of arm, with STAY and IN alone: once for what has come since the last report; whoever
-                       * asks for it reads until a read gives less than was asked for, or the end after END. A
-                       * backend may report more often */
+    POLLER_EDGE = 64 /* of arm, with STAY and IN alone: once for what has come since the last report; whoever
+                      * asks for it reads until a read gives less than was asked for, or the end after END. A
+                      * backend may report more often */
 };
 struct poller_event {
     void *data;
@@ -40,8 +38,7 @@ int poller_new(struct poller **out);
 /* For a loop. `name`: "uring", "epoll" or "poll"; NULL: what THRUM_BACKEND names, or the best that the system
  * has, in the order of poller.c. EINVAL: no such name; ENOSYS: it was named, and is not to be had here. */
 int poller_new_loop(struct poller **out, const char *name);
-/* What was sent but not reported is the caller's again. In a child of fork: gives back what is the child's,
- * and leaves the parent's poller as it is. */
+/* In a child of fork: gives back what is the child's, and leaves the parent's poller as it is. */
 void poller_free(struct poller *p);
 const char *poller_name(const struct poller *p); /* "io_uring", "epoll", "poll" */
 /* One-shot: reported once, then silent until armed again; or with POLLER_STAY. First call for an fd adds it.
@@ -49,8 +46,8 @@ const char *poller_name(const struct poller *p); /* "io_uring", "epoll", "poll" 
  * later, and reports END. */
 int poller_arm(struct poller *p, int fd, unsigned what, void *data);
 /* Before the fd is closed, and before `data` is freed: afterwards the system holds nothing of it on our
- * behalf, and closing closes. An event that poller_wait has returned already may still be seen; no other is,
- * but for POLLER_SENT, with data NULL. A send that has not left yet is tried once more, without waiting. */
+ * behalf, and closing closes. An event that poller_wait has returned already may still be seen; no other is.
+ */
 void poller_forget(struct poller *p, int fd);
 /* Waits until something is ready, poller_wake, poller_alarm, or ms (-1: no limit). Number of events, 0 for
  * time, a wake or an alarm, or a negative errno (EINTR counts as 0). Any thread may call it, if one at a time
@@ -61,8 +58,9 @@ void poller_wake(struct poller *p); /* any thread, any signal handler; coalesced
 /* ---- what only some backends do: ENOSYS from the others, whose user then arms and does it himself --------
  */
 bool poller_reads(const struct poller *p); /* this one does */
-/* Reads a stream socket as bytes come, until poller_receive_stop or the end. It may be armed for OUT beside.
- * Again: data is changed. ENOMEM; ENOSYS: the system is too old for it. */
+/* Reads a stream socket as bytes come, until poller_receive_stop or the end. It may be armed for OUT beside,
+ * with the same data: what was given last is what all its events have. ENOMEM; ENOSYS: the system is too old
+ * for it. */
 int poller_receive(struct poller *p, int fd, void *data);
 /* Of accepting, too. What has been read, or accepted, but not reported is reported still: as long as the
  * answer to the second is yes. */
@@ -70,9 +68,6 @@ void poller_receive_stop(struct poller *p, int fd);
 bool poller_reads_still(struct poller *p, int fd);
 /* A connection that was reset before it was accepted, and the like, is not reported. */
 int poller_accept(struct poller *p, int fd, void *data);
-/* Sends n bytes of a chunk, which is the poller's until POLLER_SENT; one at a time for an fd (EBUSY). Sends
- * of one turn leave at the next poller_wait, or poller_flush, together. ENOBUFS: no room now. */
-int poller_send(struct poller *p, int fd, void *data, uint8_t *chunk, size_t n);
 /* Does now what the next wait would do first; for one who does not wait soon, or lets another loop wait. */
 void poller_flush(struct poller *p);
 

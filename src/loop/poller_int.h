@@ -18,7 +18,6 @@ struct poller_ops {
     void (*receive_stop)(struct poller *p, int fd);
     bool (*reads_still)(struct poller *p, int fd);
     int (*accept)(struct poller *p, int fd, void *data);
-    int (*send)(struct poller *p, int fd, void *data, uint8_t *chunk, size_t n);
     void (*flush)(struct poller *p);
     int (*fd)(struct poller *p);
     int (*alarm)(struct poller *p, int64_t at);

@@ -1,5 +1,5 @@
-/* uring.c: the poller on io_uring. It does more than tell of readiness: it reads, accepts and sends, and the
- * answers to all of it come in one ring.
+/* uring.c: the poller on io_uring. It does more than tell of readiness: it reads and accepts, and the answers
+ * to all of it come in one ring.
  *
  * What is wanted of a descriptor stands in a table, and becomes entries of the submission ring only when the
  * kernel is entered anyway: at the next wait, or flush. So no entry of ours lies about that names a
@@ -8,7 +8,7 @@
  *
  * An answer may be on its way when its descriptor has been forgotten. Each names the descriptor's generation,
  * which forgetting ends; an answer to an earlier one is looked at only for what it brings along: a buffer
- * goes back, an accepted connection is closed, a chunk is reported as sent.
+ * goes back, an accepted connection is closed.
  *
  * The ring is made without IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN, which would tie it to one thread
  * for ever, while a loop may be driven by another tomorrow, and which gained nothing that could be measured.
@@ -63,13 +63,13 @@ static void change_driver(struct uring *u)
             (void)ring_cancel(u, ring_tag(OP_OWN, 0, i), ring_tag(OP_NOTHING, 0, 0));
     for (int fd = 0; (size_t)fd < u->n; fd++) {
         struct entry *e = &u->set[fd];
-        if (e->polls != 0 && !(e->state & STOPS_POLL) &&
+        if (e->polls != 0 && !e->stops_poll &&
             ring_cancel(u, ring_tag(OP_POLL, e->generation, (uint32_t)fd),
                         ring_tag(OP_CANCEL_POLL, e->generation, (uint32_t)fd)))
-            e->state |= STOPS_POLL;
-        if ((e->state & (READS | STOPS_READ)) == READS &&
+            e->stops_poll = true;
+        if (e->reads && !e->stops_read &&
             ring_cancel(u, ring_read_tag(e, fd), ring_tag(OP_CANCEL_READ, e->generation, (uint32_t)fd)))
-            e->state |= STOPS_READ;
+            e->stops_read = true;
     }
 }
 
@@ -113,7 +113,7 @@ static int turn(struct uring *u, int64_t deadline, bool wait)
 {
     const unsigned submit = ring_unsubmitted(u);
     int r;
-    if (ring_has_answers(u) || u->over.first != NONE) {
+    if (ring_has_answers(u)) {
         wait = false;
         if (submit == 0)
             return GO_ON;
@@ -163,9 +163,6 @@ static void uring_flush(struct poller *p)
     ring_settle(u);
     if (ring_unsubmitted(u) > 0)
         ring_submit(u);
-    if (u->foreign && u->over.first != NONE)
-        wake_nudge(
-            &p->wake); /* what is over without an answer of the kernel's does not make the ring readable */
     lock_give(&u->lock);
 }
 
@@ -191,8 +188,8 @@ static int uring_arm(struct poller *p, int fd, unsigned what, void *data)
     lock_take(&u->lock);
     if (ring_cover(u, fd)) {
         struct entry *e = &u->set[fd];
-        e->wants = (what & READY) == 0 ? 0 : (uint8_t)(what & (READY | POLLER_STAY));
-        e->poll_data = data;
+        e->wants = (what & READY) == 0 ? 0 : what & (READY | POLLER_STAY);
+        e->data = data;
         if (e->polls != (e->wants & READY))
             ring_list(u, fd);
     } else {
@@ -202,14 +199,15 @@ static int uring_arm(struct poller *p, int fd, unsigned what, void *data)
     return r;
 }
 
-static int want_read(struct uring *u, int fd, void *data, uint8_t how)
+static int want_read(struct uring *u, int fd, void *data, bool accept)
 {
     if (!ring_cover(u, fd))
         return ENOMEM;
     struct entry *e = &u->set[fd];
-    e->read_data = data;
-    e->state = (uint8_t)((e->state & ~IS_LISTENER) | WANTS_READ | how);
-    if (!(e->state & READS))
+    e->data = data;
+    e->is_listener = accept;
+    e->wants_read = true;
+    if (!e->reads)
         ring_list(u, fd);
     return 0;
 }
@@ -222,7 +220,7 @@ static int uring_receive(struct poller *p, int fd, void *data)
     lock_take(&u->lock);
     int r = u->pool.ring == NULL ? pool_open(&u->pool, u->ring.ring_fd) : 0;
     if (r == 0)
-        r = want_read(u, fd, data, 0);
+        r = want_read(u, fd, data, false);
     give(u);
     return r;
 }
@@ -231,8 +229,8 @@ static void uring_receive_stop(struct poller *p, int fd)
 {
     struct uring *u = of(p);
     lock_take(&u->lock);
-    if (fd >= 0 && (size_t)fd < u->n && (u->set[fd].state & WANTS_READ)) {
-        u->set[fd].state &= (uint8_t)~WANTS_READ;
+    if (fd >= 0 && (size_t)fd < u->n && u->set[fd].wants_read) {
+        u->set[fd].wants_read = false;
         ring_list(u, fd);
     }
     give(u);
@@ -243,7 +241,7 @@ static bool uring_reads_still(struct poller *p, int fd)
 {
     struct uring *u = of(p);
     lock_take(&u->lock);
-    bool still = fd >= 0 && (size_t)fd < u->n && (u->set[fd].state & READS);
+    bool still = fd >= 0 && (size_t)fd < u->n && u->set[fd].reads;
     lock_give(&u->lock);
     return still;
 }
@@ -254,50 +252,7 @@ static int uring_accept(struct poller *p, int fd, void *data)
     if (fd < 0)
         return EBADF;
     lock_take(&u->lock);
-    int r = want_read(u, fd, data, IS_LISTENER);
-    give(u);
-    return r;
-}
-
-static bool have_unused(struct uring *u)
-{
-    if (u->unused.first != NONE)
-        return true;
-    const size_t n = u->nsends == 0 ? 16 : 2 * u->nsends;
-    struct send *sends = n > INT32_MAX / 2 ? NULL : mem_resize(u->sends, n * sizeof *sends);
-    if (sends == NULL)
-        return false;
-    memset(sends + u->nsends, 0, (n - u->nsends) * sizeof *sends);
-    u->sends = sends;
-    for (size_t i = u->nsends; i < n; i++)
-        ring_put(u, &u->unused, (int32_t)i);
-    u->nsends = n;
-    return true;
-}
-
-static int queue_send(struct uring *u, int fd, void *data, uint8_t *chunk, size_t n)
-{
-    if (!ring_cover(u, fd))
-        return ENOBUFS;
-    if (u->set[fd].send != 0)
-        return EBUSY;
-    if (!have_unused(u))
-        return ENOBUFS;
-    const int32_t place = ring_take(u, &u->unused);
-    struct send *s = &u->sends[place];
-    *s = (struct send){.data = data, .chunk = chunk, .n = n, .fd = fd, .serial = s->serial, .state = QUEUED};
-    u->set[fd].send = (uint32_t)place + 1;
-    ring_put(u, &u->queue, place);
-    return 0;
-}
-
-static int uring_send(struct poller *p, int fd, void *data, uint8_t *chunk, size_t n)
-{
-    struct uring *u = of(p);
-    if (fd < 0 || n > INT32_MAX)
-        return fd < 0 ? EBADF : EINVAL;
-    lock_take(&u->lock);
-    int r = queue_send(u, fd, data, chunk, n);
+    int r = want_read(u, fd, data, true);
     give(u);
     return r;
 }
@@ -305,44 +260,18 @@ static int uring_send(struct poller *p, int fd, void *data, uint8_t *chunk, size
 /* ---- what is not wanted any more
  * ------------------------------------------------------------------------------ */
 
-/* What waits for the next wait goes now, as far as it does: the number will be another file's then. */
-static void send_now(struct send *s)
-{
-    ssize_t r;
-    do
-        r = sys.send(s->fd, s->chunk + s->done, s->n - s->done, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (r < 0 && errno == EINTR);
-    s->result = r < 0 ? -errno : r + (ssize_t)s->done;
-    s->state = OVER;
-}
-
-static void forget_send(struct uring *u, struct entry *e)
-{
-    const uint32_t place = e->send - 1;
-    struct send *s = &u->sends[place];
-    e->send = 0;
-    s->data = NULL;
-    if (s->state == QUEUED)
-        send_now(s);
-    else
-        (void)ring_cancel(u, ring_tag(OP_SEND, s->serial, place), ring_tag(OP_NOTHING, 0, 0));
-    s->fd = NONE;
-}
-
 static void uring_forget(struct poller *p, int fd)
 {
     struct uring *u = of(p);
     lock_take(&u->lock);
     if (fd >= 0 && (size_t)fd < u->n) {
         struct entry *e = &u->set[fd];
-        if (e->send != 0)
-            forget_send(u, e);
         if (e->polls != 0)
             (void)ring_cancel(u, ring_tag(OP_POLL, e->generation, (uint32_t)fd), ring_tag(OP_NOTHING, 0, 0));
-        if (e->state & READS)
+        if (e->reads)
             (void)ring_cancel(u, ring_read_tag(e, fd), ring_tag(OP_NOTHING, 0, 0));
         *e = (struct entry){
-            .generation = ring_after(e->generation), .next = e->next, .state = e->state & LISTED};
+            .generation = (e->generation + 1) & GENERATION_MAX, .next = e->next, .listed = e->listed};
         if (ring_unsubmitted(u) > 0)
             ring_submit(u);
         if (ring_unsubmitted(u) > 0)
@@ -356,11 +285,7 @@ static void uring_forget(struct poller *p, int fd)
 
 static int uring_fd(struct poller *p)
 {
-    struct uring *u = of(p);
-    lock_take(&u->lock);
-    u->foreign = true;
-    lock_give(&u->lock);
-    return u->ring.ring_fd;
+    return of(p)->ring.ring_fd;
 }
 
 static int uring_alarm(struct poller *p, int64_t at)
@@ -423,7 +348,6 @@ static void uring_free(struct poller *p)
     pool_free(&u->pool);
     lock_destroy(&u->lock);
     mem_free(u->set);
-    mem_free(u->sends);
     mem_free(u);
 }
 
@@ -437,7 +361,6 @@ static const struct poller_ops uring_ops = {
     .receive_stop = uring_receive_stop,
     .reads_still = uring_reads_still,
     .accept = uring_accept,
-    .send = uring_send,
     .flush = uring_flush,
     .fd = uring_fd,
     .alarm = uring_alarm,
@@ -480,7 +403,6 @@ static int set_up(struct uring *u)
 
 int uring_poller_new(struct poller **out)
 {
-    const struct chain empty = {NONE, NONE};
     struct uring *u = mem_zalloc(sizeof *u);
     if (u == NULL)
         return ENOMEM;
@@ -494,7 +416,7 @@ int uring_poller_new(struct poller **out)
     alarm_init(&u->poller.alarm);
     u->ring.ring_fd = -1;
     u->maker = getpid();
-    u->todo = u->unused = u->queue = u->over = empty;
+    u->todo.first = u->todo.last = NONE;
     r = set_up(u);
     if (r != 0) {
         uring_free(&u->poller);

@@ -14,12 +14,15 @@ static bool is_passing(int res)
 
 /* A request that has just gone when it was to be cancelled is answered before this is; one that is on its way
  * from one queue of the kernel's to another is found the next time. */
-static void cancel_missed(struct uring *u, int fd, uint32_t generation, uint8_t flag)
+static void cancel_missed(struct uring *u, int fd, uint32_t generation, bool read)
 {
     struct entry *e = &u->set[fd];
-    if (e->generation != generation || !(e->state & flag))
+    if (e->generation != generation || !(read ? e->stops_read : e->stops_poll))
         return;
-    e->state &= (uint8_t)~flag;
+    if (read)
+        e->stops_read = false;
+    else
+        e->stops_poll = false;
     ring_list(u, fd);
 }
 
@@ -28,9 +31,9 @@ static bool polled(struct uring *u, int fd, uint32_t generation, int res, struct
     struct entry *e = &u->set[fd];
     if (e->generation != generation)
         return false;
-    const bool stale = (e->state & STOPS_POLL) || e->polls != (e->wants & READY) || is_passing(res);
+    const bool stale = e->stops_poll || e->polls != (e->wants & READY) || is_passing(res);
     e->polls = 0;
-    e->state &= (uint8_t)~STOPS_POLL;
+    e->stops_poll = false;
     if ((e->wants & READY) == 0)
         return false;
     if (stale || (e->wants & POLLER_STAY))
@@ -39,7 +42,7 @@ static bool polled(struct uring *u, int fd, uint32_t generation, int res, struct
         return false;
     if (!(e->wants & POLLER_STAY))
         e->wants = 0;
-    *out = (struct poller_event){.data = e->poll_data,
+    *out = (struct poller_event){.data = e->data,
                                  .what = res < 0 ? (unsigned)POLLER_END : poller_from_poll(res)};
     return true;
 }
@@ -61,10 +64,10 @@ static bool is_news(struct uring *u, int fd, const struct io_uring_cqe *c, bool 
 {
     struct entry *e = &u->set[fd];
     if (!(c->flags & IORING_CQE_F_MORE))
-        e->state &= (uint8_t) ~(READS | STOPS_READ);
+        e->reads = e->stops_read = false;
     if (c->res < 0 && !passing)
-        e->state &= (uint8_t)~WANTS_READ;
-    if ((e->state & (WANTS_READ | READS)) == WANTS_READ)
+        e->wants_read = false;
+    if (e->wants_read && !e->reads)
         ring_list(u, fd);
     return c->res >= 0 || !passing;
 }
@@ -83,10 +86,10 @@ static bool received(struct uring *u, int fd, uint32_t generation, const struct 
     if (c->res == -ENOBUFS)
         u->pool.dry = true;
     if (c->res == 0)
-        e->state &= (uint8_t)~WANTS_READ;
+        e->wants_read = false;
     if (!is_news(u, fd, c, is_passing(c->res) || c->res == -ENOBUFS))
         return false;
-    *out = (struct poller_event){.data = e->read_data, .what = POLLER_DATA, .n = c->res};
+    *out = (struct poller_event){.data = e->data, .what = POLLER_DATA, .n = c->res};
     if (c->res > 0)
         out->bytes = pool_bytes(&u->pool, id);
     return true;
@@ -104,35 +107,7 @@ static bool accepted(struct uring *u, int fd, uint32_t generation, const struct 
     }
     if (!is_news(u, fd, c, is_passing(c->res) || c->res == -ECONNABORTED || c->res == -EPROTO))
         return false;
-    *out = (struct poller_event){.data = e->read_data, .what = POLLER_ACCEPTED, .n = c->res};
-    return true;
-}
-
-static void report_send(struct uring *u, int32_t place, ssize_t n, struct poller_event *out)
-{
-    struct send *s = &u->sends[place];
-    *out = (struct poller_event){.data = s->data, .what = POLLER_SENT, .n = n, .bytes = s->chunk};
-    if (s->fd != NONE)
-        u->set[s->fd].send = 0;
-    s->state = UNUSED;
-    s->serial = ring_after(s->serial);
-    ring_put(u, &u->unused, place);
-}
-
-static bool sent(struct uring *u, int32_t place, uint32_t serial, int res, struct poller_event *out)
-{
-    struct send *s = &u->sends[place];
-    if (s->state != FLYING || s->serial != serial)
-        return false;
-    if (res > 0)
-        s->done += (size_t)res;
-    /* Cut short, though nobody has forgotten it: its thread has ended, or an error comes next. */
-    if (s->fd != NONE && (is_passing(res) || (res > 0 && s->done < s->n))) {
-        s->state = QUEUED;
-        ring_put(u, &u->queue, place);
-        return false;
-    }
-    report_send(u, place, res < 0 ? res : (ssize_t)s->done, out);
+    *out = (struct poller_event){.data = e->data, .what = POLLER_ACCEPTED, .n = c->res};
     return true;
 }
 
@@ -151,16 +126,15 @@ static void own_ready(struct uring *u, uint32_t which, int res)
 
 static bool answer(struct uring *u, const struct io_uring_cqe *c, struct poller_event *out)
 {
-    const uint32_t serial = (uint32_t)(c->user_data >> 32) & SERIAL_MAX;
+    const uint32_t generation = (uint32_t)(c->user_data >> 32) & GENERATION_MAX;
     const uint32_t index = (uint32_t)c->user_data;
     switch ((enum op)(c->user_data >> 61)) {
     case OP_NOTHING: break;
-    case OP_POLL: return polled(u, (int)index, serial, c->res, out);
-    case OP_READ: return received(u, (int)index, serial, c, out);
-    case OP_ACCEPT: return accepted(u, (int)index, serial, c, out);
-    case OP_CANCEL_POLL: cancel_missed(u, (int)index, serial, STOPS_POLL); break;
-    case OP_CANCEL_READ: cancel_missed(u, (int)index, serial, STOPS_READ); break;
-    case OP_SEND: return sent(u, (int32_t)index, serial, c->res, out);
+    case OP_POLL: return polled(u, (int)index, generation, c->res, out);
+    case OP_READ: return received(u, (int)index, generation, c, out);
+    case OP_ACCEPT: return accepted(u, (int)index, generation, c, out);
+    case OP_CANCEL_POLL: cancel_missed(u, (int)index, generation, false); break;
+    case OP_CANCEL_READ: cancel_missed(u, (int)index, generation, true); break;
     case OP_OWN: own_ready(u, index, c->res); break;
     }
     return false;
@@ -174,10 +148,6 @@ bool ring_has_answers(const struct uring *u)
 int ring_collect(struct uring *u, struct poller_event *out, int max)
 {
     int got = 0;
-    while (got < max && u->over.first != NONE) {
-        const int32_t place = ring_take(u, &u->over);
-        report_send(u, place, u->sends[place].result, &out[got++]);
-    }
     unsigned head = *u->ring.cq.khead;
     const unsigned tail = io_uring_smp_load_acquire(u->ring.cq.ktail);
     for (; got < max && head != tail; head++)

@@ -7,22 +7,17 @@
 #    include <poll.h>
 #    include <string.h>
 
-uint64_t ring_tag(enum op op, uint32_t serial, uint32_t index)
+uint64_t ring_tag(enum op op, uint32_t generation, uint32_t index)
 {
-    return (uint64_t)op << 61 | (uint64_t)serial << 32 | index;
-}
-
-uint32_t ring_after(uint32_t serial)
-{
-    return serial == SERIAL_MAX ? 0 : serial + 1;
+    return (uint64_t)op << 61 | (uint64_t)generation << 32 | index;
 }
 
 void ring_list(struct uring *u, int fd)
 {
     struct entry *e = &u->set[fd];
-    if (e->state & LISTED)
+    if (e->listed)
         return;
-    e->state |= LISTED;
+    e->listed = true;
     e->next = NONE;
     if (u->todo.first == NONE)
         u->todo.first = fd;
@@ -34,32 +29,15 @@ void ring_list(struct uring *u, int fd)
 static void unlist_first(struct uring *u)
 {
     struct entry *e = &u->set[u->todo.first];
-    e->state &= (uint8_t)~LISTED;
+    e->listed = false;
     u->todo.first = e->next;
-}
-
-void ring_put(struct uring *u, struct chain *to, int32_t place)
-{
-    u->sends[place].next = NONE;
-    if (to->first == NONE)
-        to->first = place;
-    else
-        u->sends[to->last].next = place;
-    to->last = place;
-}
-
-int32_t ring_take(struct uring *u, struct chain *from)
-{
-    int32_t place = from->first;
-    from->first = u->sends[place].next;
-    return place;
 }
 
 bool ring_cover(struct uring *u, int fd)
 {
     if ((size_t)fd < u->n)
         return true;
-    size_t n = (size_t)fd < 2 * u->n ? 2 * u->n : (size_t)fd + 16;
+    const size_t n = (size_t)fd + (size_t)fd / 16 + 16;
     struct entry *set = mem_resize(u->set, n * sizeof *set);
     if (set == NULL)
         return false;
@@ -120,11 +98,10 @@ void ring_void(struct uring *u, int fd)
     const unsigned n = ring_unsubmitted(u);
     for (unsigned i = u->ring.sq.sqe_tail - n; i != u->ring.sq.sqe_tail; i++) {
         struct io_uring_sqe *q = &u->ring.sq.sqes[i & u->ring.sq.ring_mask];
-        const uint64_t as = q->user_data;
         if (q->fd != fd || q->opcode == IORING_OP_ASYNC_CANCEL)
             continue;
         io_uring_prep_nop(q);
-        q->user_data = as >> 61 == OP_SEND ? as : ring_tag(OP_NOTHING, 0, 0); /* a chunk is to come back */
+        q->user_data = ring_tag(OP_NOTHING, 0, 0);
     }
 }
 
@@ -152,64 +129,46 @@ bool ring_settle_own(struct uring *u)
     return true;
 }
 
-static bool settle_send(struct uring *u, int32_t place)
-{
-    struct send *s = &u->sends[place];
-    if (s->state == OVER) { /* forgotten before it could go */
-        ring_put(u, &u->over, ring_take(u, &u->queue));
-        return true;
-    }
-    struct io_uring_sqe *q = ring_entry(u);
-    if (q == NULL)
-        return false;
-    /* WAITALL: the kernel comes back only when all of it has gone. */
-    io_uring_prep_send(q, s->fd, s->chunk + s->done, s->n - s->done, MSG_WAITALL | MSG_NOSIGNAL);
-    q->user_data = ring_tag(OP_SEND, s->serial, (uint32_t)place);
-    s->state = FLYING;
-    (void)ring_take(u, &u->queue);
-    return true;
-}
-
 /* A request for something else is first to be dropped; the answer to that brings the descriptor back here. */
 static bool settle_poll(struct uring *u, int fd, struct entry *e)
 {
-    const uint8_t what = e->wants & READY;
+    const unsigned what = e->wants & READY;
     const uint64_t me = ring_tag(OP_POLL, e->generation, (uint32_t)fd);
-    if (e->polls == what || (e->state & STOPS_POLL))
+    if (e->polls == what || e->stops_poll)
         return true;
     if (e->polls != 0) {
         if (!ring_cancel(u, me, ring_tag(OP_CANCEL_POLL, e->generation, (uint32_t)fd)))
             return false;
-        e->state |= STOPS_POLL;
+        e->stops_poll = true;
         return true;
     }
     struct io_uring_sqe *q = ring_entry(u);
     if (q == NULL)
         return false;
     ask_poll(q, fd, what, me);
-    e->polls = what;
+    e->polls = what & READY;
     return true;
 }
 
 uint64_t ring_read_tag(const struct entry *e, int fd)
 {
-    return ring_tag((e->state & IS_LISTENER) ? OP_ACCEPT : OP_READ, e->generation, (uint32_t)fd);
+    return ring_tag(e->is_listener ? OP_ACCEPT : OP_READ, e->generation, (uint32_t)fd);
 }
 
 static bool settle_read(struct uring *u, int fd, struct entry *e)
 {
     const uint64_t me = ring_read_tag(e, fd);
-    if ((e->state & (WANTS_READ | READS | STOPS_READ)) == READS) {
+    if (e->reads && !e->wants_read && !e->stops_read) {
         if (!ring_cancel(u, me, ring_tag(OP_CANCEL_READ, e->generation, (uint32_t)fd)))
             return false;
-        e->state |= STOPS_READ;
+        e->stops_read = true;
     }
-    if ((e->state & (WANTS_READ | READS)) != WANTS_READ)
+    if (!e->wants_read || e->reads)
         return true;
     struct io_uring_sqe *q = ring_entry(u);
     if (q == NULL)
         return false;
-    if (e->state & IS_LISTENER) {
+    if (e->is_listener) {
         io_uring_prep_multishot_accept(q, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } else {
         io_uring_prep_recv_multishot(q, fd, NULL, 0, 0);
@@ -217,7 +176,7 @@ static bool settle_read(struct uring *u, int fd, struct entry *e)
         q->buf_group = 0;
     }
     q->user_data = me;
-    e->state |= READS;
+    e->reads = true;
     return true;
 }
 
@@ -225,9 +184,6 @@ void ring_settle(struct uring *u)
 {
     if (!ring_settle_own(u))
         return;
-    while (u->queue.first != NONE)
-        if (!settle_send(u, u->queue.first))
-            return;
     while (u->todo.first != NONE) {
         const int fd = u->todo.first;
         struct entry *e = &u->set[fd];

@@ -44,55 +44,36 @@ void pool_refill(struct pool *l); /* the user holds none any more */
  * -------------------------------------------------------------------------------------------------
  */
 enum { NONE = -1, READY = POLLER_IN | POLLER_OUT | POLLER_END };
-#define SERIAL_MAX UINT32_C(0x1fffffff)
+#define GENERATION_MAX UINT32_C(0x7ffff)
 
-/* What an answer is about: in its user_data above a serial number of 29 bits and an index of 32. */
+/* What an answer is about: in its user_data above a generation of 19 bits and an index of 32. */
 enum op {
     OP_NOTHING,
-    OP_POLL, /* index: the descriptor; serial: its generation; so with all but SEND and OWN */
+    OP_POLL, /* index: the descriptor, with its generation; so with all but OWN */
     OP_READ,
     OP_ACCEPT,
     OP_CANCEL_POLL, /* answered only where there was nothing to cancel */
     OP_CANCEL_READ,
-    OP_SEND, /* index and serial: of its place among the sends */
-    OP_OWN   /* index: OWN_* */
+    OP_OWN /* index: OWN_* */
 };
 enum own { OWN_WAKE, OWN_ALARM, OWNS };
 
-enum {
-    WANTS_READ = 1,  /* receive or accept, until the end or told otherwise */
-    IS_LISTENER = 2, /* the above is accept */
-    READS = 4,       /* the kernel has the request */
-    STOPS_READ = 8,  /* ... and has been asked to drop it */
-    STOPS_POLL = 16,
-    LISTED = 32 /* in `todo` */
-};
-
+/* Each idle connection has one: it has 16 bytes, and the table grows by little. A generation comes again
+ * after half a million; what is answered to an earlier one is at most a turn of the loop old. */
 struct entry { /* all zero: never seen */
-    void *read_data, *poll_data;
-    uint32_t generation;
-    uint32_t send; /* place + 1; 0: none */
-    int32_t next;  /* in `todo` */
-    uint8_t wants; /* of arm: POLLER_*; 0: silent */
-    uint8_t polls; /* what the kernel was asked to look for; 0: it looks for nothing */
-    uint8_t state;
-};
-
-enum send_state { UNUSED, QUEUED, FLYING, OVER };
-struct send {
     void *data;
-    uint8_t *chunk;
-    size_t n, done;
-    ssize_t result; /* when OVER */
-    int fd;         /* NONE: forgotten */
-    uint32_t serial;
-    int32_t next; /* among the unused, in `queue` or in `over` */
-    enum send_state state;
+    int32_t next; /* in `todo` */
+    uint32_t generation : 19;
+    uint32_t wants : 4;   /* of arm: READY and POLLER_STAY; 0: silent */
+    uint32_t polls : 3;   /* what of READY the kernel was asked to look for; 0: it looks for nothing */
+    bool wants_read : 1;  /* receive or accept, until the end or told otherwise */
+    bool is_listener : 1; /* the above is accept */
+    bool reads : 1;       /* the kernel has the request */
+    bool stops_read : 1;  /* ... and has been asked to drop it */
+    bool stops_poll : 1;
+    bool listed : 1; /* in `todo` */
 };
-
-struct chain { /* of indices, linked by `next` */
-    int32_t first, last;
-};
+_Static_assert(sizeof(struct entry) == 16, "each connection that idles has one");
 
 struct uring {
     struct poller poller; /* first */
@@ -103,15 +84,13 @@ struct uring {
     pthread_t driver;  /* who waited last */
     bool driven;       /* somebody has waited */
     bool waiting;      /* the driver is in the kernel */
-    bool foreign;      /* another loop watches the ring's descriptor */
     bool woken;        /* by a wake or the alarm: during the wait that goes on */
     bool own[OWNS];    /* the kernel watches it */
     struct entry *set; /* set[fd] */
     size_t n;
-    struct chain todo; /* descriptors whose wants and requests may differ */
-    struct send *sends;
-    size_t nsends;
-    struct chain unused, queue, over;
+    struct {
+        int32_t first, last; /* linked by `next` */
+    } todo;                  /* descriptors whose wants and requests may differ */
     struct pool pool;
 };
 
@@ -119,14 +98,11 @@ struct uring {
  * ------------------------------------------------------------
  */
 /* user_data */
-uint64_t ring_tag(enum op op, uint32_t serial, uint32_t index);
+uint64_t ring_tag(enum op op, uint32_t generation, uint32_t index);
 uint64_t ring_read_tag(const struct entry *e, int fd);
-uint32_t ring_after(uint32_t serial); /* the next */
 /* Room for fd in the table; the new entries are silent. */
 bool ring_cover(struct uring *u, int fd);
-void ring_list(struct uring *u, int fd);                         /* in `todo` */
-void ring_put(struct uring *u, struct chain *to, int32_t place); /* a send, at the end */
-int32_t ring_take(struct uring *u, struct chain *from);          /* the first */
+void ring_list(struct uring *u, int fd); /* in `todo` */
 /* How many entries the kernel has not taken yet; from here on it sees all that have been filled in. */
 unsigned ring_unsubmitted(struct uring *u);
 /* Submits so many, lets the kernel do what it has put off, and waits for so many answers until the time is

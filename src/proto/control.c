@@ -292,7 +292,7 @@ static thrum_time earlier(thrum_time a, thrum_time b)
 static thrum_time forgets_at(const thrum_proto *p)
 {
     bool has = p->state == THRUM_OPEN && p->deflate && p->deflate->sent.n > 0 && !p->sending;
-    return has ? after(p->told, p->set->compress_idle) : INT64_MAX;
+    return has ? after(p->deflate->told, p->set->compress_idle) : INT64_MAX;
 }
 
 thrum_time control_deadline(const thrum_proto *p)

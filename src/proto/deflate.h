@@ -4,7 +4,7 @@
 
 #include "proto/codec.h"
 #include "proto/settings.h"
-#include <thrum/status.h>
+#include <thrum/proto.h>
 
 struct history { /* the last bytes of the text that went one way: what the next message may refer to */
     uint8_t *p;
@@ -24,6 +24,7 @@ struct deflate {
     bool fixed : 1;         /* fixed codes do for the messages of this round, */
     unsigned char turn : 4; /* of which it is the turn, */
     uint8_t own_share;      /* and with codes of its own one got to so many 256ths */
+    thrum_time told;        /* when data was sent last, compressed or not */
     struct history sent, received;
     struct inflater *inflater; /* while a compressed message is being received, */
     struct whole *whole;       /* or one that came as a whole */

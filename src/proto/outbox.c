@@ -663,8 +663,8 @@ void thrum_proto_out_done(thrum_proto *p, size_t n, thrum_time now)
         struct item *i = first(p);
         size_t take = i->n - i->done < n ? i->n - i->done : n;
         i->done += take;
-        if (i->data)
-            p->told = now;
+        if (i->data && p->deflate)
+            p->deflate->told = now;
         p->pending -= take;
         n -= take;
         if (i->done == i->n)

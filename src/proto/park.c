@@ -18,7 +18,6 @@ void proto_park(thrum_proto *p, struct parked *to)
         .deflate = p->deflate,
         .latency = p->latency,
         .heard = p->heard,
-        .told = p->told,
         .messages_in = s->messages_in,
         .messages_out = s->messages_out,
         .bytes_in = s->bytes_in,
@@ -61,7 +60,6 @@ thrum_proto *proto_unpark(struct parked *from, bool server, const struct setting
     p->deflate = from->deflate;
     p->latency = from->latency;
     p->heard = from->heard;
-    p->told = from->told;
     p->stats = counts_of(from);
     from->deflate = NULL;
     return p;
@@ -71,6 +69,14 @@ void parked_free(struct parked *p)
 {
     deflate_free(p->deflate);
     p->deflate = NULL;
+}
+
+void parked_sent(struct parked *p, size_t payload, thrum_time now)
+{
+    p->messages_out++;
+    p->bytes_out += payload;
+    if (p->deflate)
+        p->deflate->told = now;
 }
 
 void parked_stats(const struct parked *p, thrum_stats *out)
@@ -91,8 +97,8 @@ static thrum_time after(thrum_time now, int64_t ms)
 thrum_time parked_deadline(const struct parked *p, const struct settings *s)
 {
     thrum_time at = after(p->heard, s->ping_interval);
-    if (p->deflate && p->deflate->sent.n > 0 && after(p->told, s->compress_idle) < at)
-        at = after(p->told, s->compress_idle);
+    if (p->deflate && p->deflate->sent.n > 0 && after(p->deflate->told, s->compress_idle) < at)
+        at = after(p->deflate->told, s->compress_idle);
     return at;
 }
 

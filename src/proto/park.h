@@ -10,7 +10,7 @@ struct deflate;
 struct parked {
     struct deflate *deflate; /* NULL: permessage-deflate was not agreed on */
     int64_t latency;         /* as proto_latency */
-    thrum_time heard, told;  /* when something came, when data was sent last */
+    thrum_time heard;        /* when something came */
     uint64_t messages_in, messages_out, bytes_in, bytes_out, wire_in, wire_out;
     uint32_t pings_in, pings_out, pongs_in, pongs_out;
 };
@@ -23,7 +23,8 @@ void proto_park(thrum_proto *p, struct parked *to);
 thrum_proto *proto_unpark(struct parked *from, bool server, const struct settings *s, const thrum_host *h,
                           thrum_time now);
 void parked_free(struct parked *p);
-void parked_stats(const struct parked *p, thrum_stats *out); /* all fields but size */
+void parked_sent(struct parked *p, size_t payload, thrum_time now); /* a message, by the caller itself */
+void parked_stats(const struct parked *p, thrum_stats *out);        /* all fields but size */
 /* When keepalive (or compress_idle) wants to be told of the time, as thrum_proto_deadline would say. */
 thrum_time parked_deadline(const struct parked *p, const struct settings *s);
 

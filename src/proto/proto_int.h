@@ -98,7 +98,6 @@ struct thrum_proto {
     bool inflating;          /* the message is a compressed one; msg_total counts what came out of it */
     struct deflate *deflate; /* NULL: permessage-deflate was not agreed on */
     char *extensions;        /* what was agreed on, as the server wrote it; NULL nothing */
-    thrum_time told;         /* when data was sent last */
     bool answering;          /* a message was taken, and its taker has not come back */
     struct utf8 utf8;
     /* events out */

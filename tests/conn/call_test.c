@@ -247,8 +247,8 @@ static const struct front fake = {
     .user = fake_user,
 };
 
-/* A connection is whatever begins with its front. */
-static const struct front *one = &fake;
+/* A connection is whatever begins with its origin. */
+static const struct origin of_fake = {&fake}, *one = &of_fake;
 static thrum_conn *c;
 
 static int begin(void **state)

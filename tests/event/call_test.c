@@ -216,8 +216,8 @@ static void test_asking_without_memory(void **state)
 static void test_of_another_front(void **state)
 {
     struct {
-        const struct front *front;
-    } other = {&conn_front};
+        const struct origin *origin;
+    } other = {&conn_origin};
     thrum_conn *c = (thrum_conn *)(void *)&other;
     (void)state;
     assert_status(thrum_pause(c), THRUM_E_ARGUMENT);

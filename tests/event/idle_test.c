@@ -11,8 +11,7 @@
 enum {
     CROWD = 1000,
     SIZE = 1024,
-    HEADER = 8, /* what glibc needs beside the bytes of a block */
-    TABLE = 64
+    HEADER = 8 /* what glibc needs beside the bytes of a block */
 };
 
 struct crowd {
@@ -21,12 +20,6 @@ struct crowd {
     uint8_t text[SIZE], frame[SIZE + 32];
     size_t n;
 };
-
-/* epoll keeps its table of descriptors in the kernel, the others keep theirs beside the connections. */
-static bool is_epoll(const thrum_loop *l)
-{
-    return strcmp(thrum_loop_backend(l), "epoll") == 0;
-}
 
 /* io_uring's buffers: they are the loop's, as many as its connections have needed at once, and stay with it.
  */
@@ -107,9 +100,9 @@ static void crowd_up(struct crowd *w, bool deflate)
         assert_int_equal(deflate, strstr(head, "permessage-deflate") != NULL);
     }
     turn_out(w->x.l);
-    const long each = (in_use(w) - before) / CROWD, table = is_epoll(w->x.l) ? 0 : TABLE;
+    const long each = (in_use(w) - before) / CROWD;
     print_message("%ld bytes a connection\n", each);
-    assert_in_range(each, 100, (deflate ? 512 : 240) + table);
+    assert_in_range(each, 100, deflate ? 512 : 240);
 }
 
 /* All are in the midst of it at once, and each of them more than once. */

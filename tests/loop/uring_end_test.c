@@ -16,15 +16,11 @@ static void begin(void)
 static void another_takes_its_place(void)
 {
     int other[2];
-    uint8_t x[] = "x";
     another_file_at(a[0], other);
     closed_for(a[1]); /* nothing was left in the kernel of it */
     silence();
     assert_int_equal(poller_receive(p, a[0], &two), 0);
-    assert_int_equal(poller_send(p, a[0], &two, x, 1), 0);
     assert_int_equal(write(other[1], "new", 3), 3);
-    sent_is(&two, x, 1);
-    heard(other[1], "x");
     data_is(&two, "new");
     close(a[1]);
     a[1] = other[1];
@@ -106,74 +102,6 @@ static void forgotten_again_and_again(void **state)
     data_is(&one, "new");
 }
 
-/* What was sent before it was forgotten goes to the file that it was for. */
-static void forgotten_with_a_send_to_go(void **state)
-{
-    uint8_t last[] = "last words";
-    int other[2];
-    (void)state;
-    assert_int_equal(poller_send(p, a[0], &one, last, 10), 0);
-    poller_forget(p, a[0]);
-    another_file_at(a[0], other);
-    sent_is(NULL, last, 10);
-    heard(a[1], "last words");
-    closed_for(a[1]);
-    assert_false(readable(other[1], 0));
-    close(a[1]);
-    a[1] = other[1];
-}
-
-static void forgotten_with_a_send_that_has_gone(void **state)
-{
-    uint8_t last[] = "last words";
-    (void)state;
-    assert_int_equal(poller_send(p, a[0], &one, last, 10), 0);
-    poller_flush(p);
-    poller_forget(p, a[0]);
-    heard(a[1], "last words");
-    const int fd = poller_fd(p);
-    poller_flush(p);
-    assert_true(readable(fd, LONG_MS));
-    sent_is(NULL, last, 10);
-    silence();
-}
-
-static void forgotten_with_a_send_that_waits(void **state)
-{
-    uint8_t *chunk = large_chunk();
-    size_t got = 0;
-    (void)state;
-    assert_int_equal(poller_send(p, a[0], &one, chunk, LARGE), 0);
-    silence();
-    poller_forget(p, a[0]);
-    const struct poller_event *x = news(POLLER_SENT, NULL);
-    assert_ptr_equal(x->bytes, chunk);
-    assert_true(x->n < LARGE);
-    free(chunk); /* the kernel reads it no more */
-    close(a[0]);
-    for (ssize_t n = 1; n > 0; got += (size_t)n) {
-        assert_true(readable(peer.fd, LONG_MS));
-        n = (ssize_t)hear_some(peer.fd, got);
-    }
-    assert_true(got < LARGE);
-    a[0] = dup(peer.fd);
-}
-
-/* Over without the kernel's doing: a foreign loop has to hear of that, too. */
-static void forgotten_with_a_send_under_a_foreign_loop(void **state)
-{
-    uint8_t last[] = "last words";
-    const int fd = poller_fd(p);
-    (void)state;
-    silence();
-    assert_int_equal(poller_send(p, a[0], &one, last, 10), 0);
-    poller_forget(p, a[0]);
-    poller_flush(p);
-    assert_true(readable(fd, LONG_MS));
-    assert_int_equal(poller_wait(p, e, 8, 0), 1);
-    assert_int_equal(e[0].what, POLLER_SENT);
-}
-
 /* ---- threads and processes ---- */
 static void *one_wait(void *arg)
 {
@@ -195,12 +123,9 @@ static void driven_by_one_after_another(void **state)
 {
     struct sockaddr_in at = {0};
     int l = listener(&at);
-    uint8_t *chunk = large_chunk();
-    size_t got = 0;
     (void)state;
     assert_int_equal(poller_receive(p, a[0], &one), 0);
     assert_int_equal(poller_accept(p, l, &two), 0);
-    assert_int_equal(poller_send(p, a[0], &one, chunk, LARGE), 0);
     silence();
     for (int i = 0; i < 6; i++) {
         int c = -1;
@@ -223,16 +148,8 @@ static void driven_by_one_after_another(void **state)
         poller_wake(p);
         assert_int_equal(i < 3 ? wait_elsewhere() : poller_wait(p, e, 8, LONG_MS), 0);
     }
-    /* What was being sent goes on, too. */
-    while (got < LARGE) {
-        assert_true(readable(peer.fd, LONG_MS));
-        got += hear_some(peer.fd, got);
-        poller_flush(p);
-    }
-    sent_is(&one, chunk, LARGE);
     poller_forget(p, l);
     close(l);
-    free(chunk);
 }
 
 static atomic_bool leave;
@@ -257,7 +174,7 @@ static void driven_by_another_now(void **state)
     sem_init(&inside, 0, 0);
     atomic_store(&leave, false);
     assert_int_equal(poller_receive(p, a[0], &one), 0);
-    assert_int_equal(poller_arm(p, a[0], POLLER_END, &two), 0);
+    assert_int_equal(poller_arm(p, a[0], POLLER_END, &one), 0);
     assert_int_equal(pthread_create(&t, NULL, drive_then_sleep, e), 0);
     while (sem_wait(&inside) != 0)
         continue;
@@ -282,10 +199,6 @@ static void driven_by_another_now(void **state)
 /* At the end of the program another thread does this, while the loop's sleeps. */
 static void say_goodbye(void)
 {
-    static uint8_t bye[] = "bye";
-    assert_int_equal(poller_send(p, a[0], &two, bye, 3), 0);
-    poller_flush(p);
-    heard(a[1], "bye");
     poller_receive_stop(p, a[0]);
     assert_int_equal(poller_arm(p, a[0], POLLER_OUT, &two), 0);
 }
@@ -309,8 +222,8 @@ static void a_child_leaves_it_alone(void **state)
     char c;
     (void)state;
     assert_int_equal(poller_receive(p, a[0], &one), 0);
-    assert_int_equal(poller_arm(p, a[0], POLLER_OUT, &two), 0);
-    (void)news(POLLER_OUT, &two);
+    assert_int_equal(poller_arm(p, a[0], POLLER_OUT, &one), 0);
+    (void)news(POLLER_OUT, &one);
     assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
     pid_t child = fork();
     if (child == 0) {
@@ -351,10 +264,6 @@ int main(void)
         TEST(forgotten_when_stopped),
         TEST(forgotten_after_the_end),
         TEST(forgotten_again_and_again),
-        TEST(forgotten_with_a_send_to_go),
-        TEST(forgotten_with_a_send_that_has_gone),
-        TCP(forgotten_with_a_send_that_waits),
-        TEST(forgotten_with_a_send_under_a_foreign_loop),
         TCP(driven_by_one_after_another),
         TEST(driven_by_another_now),
         TEST(used_by_another_during_the_wait),

@@ -8,8 +8,6 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-enum { LARGE = 3 * 1000 * 1000 };
-
 static struct peer peer; /* of tests that need TCP */
 
 /* One event after the other, as the order of a batch is of no interest here. */
@@ -43,7 +41,6 @@ static inline int begin_test(void **state)
 
 static inline int set_up_tcp(void **state)
 {
-    const int room = 100000; /* far less than LARGE */
     int fd;
     int r = begin_test(state);
     if (r != 0 || !peer_pair(&peer, AF_INET, &fd))
@@ -52,8 +49,6 @@ static inline int set_up_tcp(void **state)
     a[0] = fd;
     close(peer.listening);
     peer.listening = -1;
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
-    assert_int_equal(setsockopt(peer.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
     return fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
@@ -114,40 +109,6 @@ static inline int caller(const struct sockaddr_in *at)
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)at, sizeof *at), 0);
     return fd;
-}
-
-static inline void sent_is(const void *data, const void *chunk, ssize_t n)
-{
-    const struct poller_event *x = news(POLLER_SENT, data);
-    assert_ptr_equal(x->bytes, chunk);
-    assert_int_equal(x->n, n);
-}
-
-static inline void heard(int fd, const char *text)
-{
-    char b[100];
-    assert_true(readable(fd, LONG_MS));
-    assert_int_equal(recv(fd, b, sizeof b, 0), strlen(text));
-    assert_memory_equal(b, text, strlen(text));
-}
-
-static inline uint8_t *large_chunk(void)
-{
-    uint8_t *chunk = malloc(LARGE);
-    assert_non_null(chunk);
-    for (size_t i = 0; i < LARGE; i++)
-        chunk[i] = byte_at(0, i);
-    return chunk;
-}
-
-static inline size_t hear_some(int fd, size_t from)
-{
-    static uint8_t b[100000];
-    ssize_t n = recv(fd, b, sizeof b, MSG_DONTWAIT);
-    for (ssize_t i = 0; i < n; i++)
-        if (b[i] != byte_at(0, from + (size_t)i))
-            fail_msg("byte %zu", from + (size_t)i);
-    return n < 0 ? 0 : (size_t)n;
 }
 
 static inline void another_file_at(int fd, int other[2])
