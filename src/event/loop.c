@@ -222,7 +222,7 @@ static void note_pace(struct thrum_loop *l, int events)
 {
     if (events <= 1)
         return;
-    if (l->nstock > 1)
+    if (l->nstock > 1 || l->reads_itself)
         spares_in_use(l);
     l->sends_together = clock_now() - l->now > (int64_t)events * SLOW_NS ? 1 : SENDS_TOGETHER;
 }

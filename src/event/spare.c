@@ -1,6 +1,7 @@
 /* spare.c: memory of large messages that have been handed out, kept for the next ones for as long as they
  * keep coming. The system would take it back, and give it again a page at a time: a fifth of the cost of a
- * message of 1 MiB. The chunks of a burst are given back with it. */
+ * message of 1 MiB. The chunks of a burst are given back with it, and what the poller has read a burst into.
+ */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "event/event.h"
@@ -22,6 +23,7 @@ static void idle_over(struct later *x)
     } else {
         spares_free(l);
         chunks_trim(l, 1);
+        poller_trim(l->poller);
     }
 }
 

@@ -123,6 +123,12 @@ int poller_accept(struct poller *p, int fd, void *data)
     return p->ops->accept == NULL ? ENOSYS : p->ops->accept(p, fd, data);
 }
 
+void poller_trim(struct poller *p)
+{
+    if (p->ops->trim != NULL)
+        p->ops->trim(p);
+}
+
 void poller_flush(struct poller *p)
 {
     if (p->ops->flush != NULL)

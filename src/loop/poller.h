@@ -68,6 +68,8 @@ void poller_receive_stop(struct poller *p, int fd);
 bool poller_reads_still(struct poller *p, int fd);
 /* A connection that was reset before it was accepted, and the like, is not reported. */
 int poller_accept(struct poller *p, int fd, void *data);
+/* Gives back memory that was for a rush, which seems to be over. */
+void poller_trim(struct poller *p);
 /* Does now what the next wait would do first; for one who does not wait soon, or lets another loop wait. */
 void poller_flush(struct poller *p);
 

@@ -18,6 +18,7 @@ struct poller_ops {
     void (*receive_stop)(struct poller *p, int fd);
     bool (*reads_still)(struct poller *p, int fd);
     int (*accept)(struct poller *p, int fd, void *data);
+    void (*trim)(struct poller *p);
     void (*flush)(struct poller *p);
     int (*fd)(struct poller *p);
     int (*alarm)(struct poller *p, int64_t at);

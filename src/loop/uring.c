@@ -96,14 +96,20 @@ static int enter_unlocked(struct uring *u, unsigned submit, int64_t deadline)
 
 enum { ENDED, GO_ON }; /* of a turn: a signal has come, or the time is over; not so */
 
+/* Or when there is to be another try. */
+static int64_t earlier(int64_t deadline)
+{
+    const int64_t soon = clock_after(clock_now(), BREATH_MS);
+    return deadline < soon ? deadline : soon;
+}
+
 /* The kernel has no room for what is to be submitted. Without it some may come to an end. A wake is looked
  * for here, as the request that would tell of it may be among what is not submitted. */
 static int catch_breath(struct uring *u, int64_t deadline)
 {
-    const int64_t soon = clock_after(clock_now(), BREATH_MS);
     if (ring_has_answers(u))
         return GO_ON;
-    int r = enter_unlocked(u, 0, deadline < soon ? deadline : soon);
+    int r = enter_unlocked(u, 0, earlier(deadline));
     u->woken |= wake_take(&u->poller.wake);
     return r >= 0 || r == -ETIME ? GO_ON : r == -EINTR ? ENDED : r;
 }
@@ -144,7 +150,7 @@ static int uring_wait(struct poller *p, struct poller_event *out, int max, int m
         const bool over = ms == 0 || (!first && deadline != CLOCK_NEVER && clock_now() >= deadline);
         if (over && !first && ring_unsubmitted(u) == 0)
             break;
-        const int r = turn(u, deadline, !over);
+        const int r = turn(u, u->pool.closed ? earlier(deadline) : deadline, !over);
         got = ring_collect(u, out, max);
         if (got == 0 && r < 0)
             got = r;
@@ -154,6 +160,14 @@ static int uring_wait(struct poller *p, struct poller_event *out, int max, int m
     }
     lock_give(&u->lock);
     return got;
+}
+
+static void uring_trim(struct poller *p)
+{
+    struct uring *u = of(p);
+    lock_take(&u->lock);
+    pool_trim(&u->pool, u->ring.ring_fd);
+    lock_give(&u->lock);
 }
 
 static void uring_flush(struct poller *p)
@@ -361,6 +375,7 @@ static const struct poller_ops uring_ops = {
     .receive_stop = uring_receive_stop,
     .reads_still = uring_reads_still,
     .accept = uring_accept,
+    .trim = uring_trim,
     .flush = uring_flush,
     .fd = uring_fd,
     .alarm = uring_alarm,

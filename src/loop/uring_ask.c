@@ -165,6 +165,8 @@ static bool settle_read(struct uring *u, int fd, struct entry *e)
     }
     if (!e->wants_read || e->reads)
         return true;
+    if (u->pool.closed && !e->is_listener)
+        return false; /* it would be answered at once, for ever */
     struct io_uring_sqe *q = ring_entry(u);
     if (q == NULL)
         return false;
@@ -180,8 +182,17 @@ static bool settle_read(struct uring *u, int fd, struct entry *e)
     return true;
 }
 
+/* Taken from the kernel for a moment, to be smaller. Whatever was read into it before has been handed out. */
+static void reopen_pool(struct uring *u)
+{
+    if (u->pool.nheld == 0 && !ring_has_answers(u) && !io_uring_cq_has_overflow(&u->ring))
+        (void)pool_reopen(&u->pool, u->ring.ring_fd);
+}
+
 void ring_settle(struct uring *u)
 {
+    if (u->pool.closed)
+        reopen_pool(u);
     if (!ring_settle_own(u))
         return;
     while (u->todo.first != NONE) {

@@ -14,7 +14,8 @@
  * -------------------------------------------------------------------------------------------
  * The kernel takes the next free one when bytes come, so that a connection without any holds none. The user
  * may hold those of one batch; they come back at the next wait. There are few at first, which stay in the
- * cache, and more where the kernel finds none left. */
+ * cache, and more where the kernel finds none left. To take these back the whole ring has to be taken from
+ * the kernel; until it has one again, connections are answered that there is no buffer. */
 enum {
     POOL_STRIDE = 16 * 1024,       /* from one buffer to the next */
     POOL_BYTES = POOL_STRIDE - 64, /* what may be read into one; the rest is the user's spare byte */
@@ -30,7 +31,8 @@ struct pool {
     unsigned nblocks;
     uint16_t held[POOL_MAX]; /* the user's */
     unsigned nheld;
-    bool dry; /* the kernel has found none */
+    bool dry;    /* the kernel has found none */
+    bool closed; /* the kernel has no ring */
 };
 
 int pool_open(struct pool *l, int ring_fd);   /* 0 or an errno */
@@ -38,7 +40,10 @@ void pool_close(struct pool *l, int ring_fd); /* from here on nothing is read in
 void pool_free(struct pool *l);
 uint8_t *pool_bytes(const struct pool *l, unsigned id);
 void pool_hold(struct pool *l, unsigned id);
-void pool_refill(struct pool *l); /* the user holds none any more */
+void pool_refill(struct pool *l);            /* the user holds none any more */
+void pool_trim(struct pool *l, int ring_fd); /* closes it, if it has grown */
+/* Once no buffer is held, nor named by an answer: with as few as at first. false: not now. */
+bool pool_reopen(struct pool *l, int ring_fd);
 
 /* ---- the table
  * -------------------------------------------------------------------------------------------------

@@ -39,14 +39,25 @@ static bool grow(struct pool *l)
     return true;
 }
 
+static int attach(const struct pool *l, int ring_fd)
+{
+    struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)l->ring, .ring_entries = POOL_MAX, .bgid = GROUP};
+    return sys.uring_register((unsigned)ring_fd, IORING_REGISTER_PBUF_RING, &reg, 1);
+}
+
+static int detach(int ring_fd)
+{
+    struct io_uring_buf_reg reg = {.bgid = GROUP};
+    return sys.uring_register((unsigned)ring_fd, IORING_UNREGISTER_PBUF_RING, &reg, 1);
+}
+
 int pool_open(struct pool *l, int ring_fd)
 {
     l->ring_memory = mem_zalloc(POOL_MAX * sizeof(struct io_uring_buf) + PAGE);
     if (l->ring_memory == NULL)
         return ENOMEM;
     l->ring = aligned(l->ring_memory, PAGE);
-    struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)l->ring, .ring_entries = POOL_MAX, .bgid = GROUP};
-    int r = sys.uring_register((unsigned)ring_fd, IORING_REGISTER_PBUF_RING, &reg, 1);
+    int r = attach(l, ring_fd);
     if (r == 0 && grow(l))
         return 0;
     if (r == 0)
@@ -57,9 +68,28 @@ int pool_open(struct pool *l, int ring_fd)
 
 void pool_close(struct pool *l, int ring_fd)
 {
-    struct io_uring_buf_reg reg = {.bgid = GROUP};
     if (l->ring != NULL)
-        (void)sys.uring_register((unsigned)ring_fd, IORING_UNREGISTER_PBUF_RING, &reg, 1);
+        (void)detach(ring_fd);
+}
+
+void pool_trim(struct pool *l, int ring_fd)
+{
+    if (l->nblocks > 1 && !l->closed)
+        l->closed = detach(ring_fd) == 0;
+}
+
+bool pool_reopen(struct pool *l, int ring_fd)
+{
+    io_uring_buf_ring_init(l->ring);
+    if (attach(l, ring_fd) != 0)
+        return false;
+    while (l->nblocks > 1)
+        mem_free(l->blocks[--l->nblocks]);
+    for (unsigned i = 0; i < POOL_BLOCK; i++)
+        give(l, i, (int)i);
+    io_uring_buf_ring_advance(l->ring, POOL_BLOCK);
+    l->closed = l->dry = false;
+    return true;
 }
 
 void pool_free(struct pool *l)
@@ -77,6 +107,10 @@ void pool_hold(struct pool *l, unsigned id)
 
 void pool_refill(struct pool *l)
 {
+    if (l->closed) {
+        l->nheld = 0; /* all are given again when it opens */
+        return;
+    }
     if (l->dry)
         (void)grow(l);
     for (unsigned i = 0; i < l->nheld; i++)

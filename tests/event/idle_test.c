@@ -1,9 +1,6 @@
 /* idle_test.c: what a connection that does nothing costs of the library's memory, to the byte, before and
  * after it was used; bench/run-idle asks the system the same, for every server, in pages. */
 #include "driven.h"
-#ifdef THRUM_URING
-#    include "loop/uring_int.h"
-#endif
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -21,22 +18,9 @@ struct crowd {
     size_t n;
 };
 
-/* io_uring's buffers: they are the loop's, as many as its connections have needed at once, and stay with it.
- */
-static long pool_of(const thrum_loop *l)
+static long in_use(void)
 {
-    long n = 0;
-#ifdef THRUM_URING
-    const struct uring *u = (const struct uring *)(const void *)l->poller;
-    for (unsigned i = 0; l->reads_itself && i < u->pool.nblocks; i++)
-        n += (long)malloc_usable_size(u->pool.blocks[i]) + HEADER;
-#endif
-    return n;
-}
-
-static long in_use(const struct crowd *w)
-{
-    return atomic_load(&memory.bytes) + HEADER * atomic_load(&memory.live) - pool_of(w->x.l);
+    return atomic_load(&memory.bytes) + HEADER * atomic_load(&memory.live);
 }
 
 static void echo(struct spy *s, thrum_conn *c, const thrum_message *m)
@@ -91,7 +75,7 @@ static void crowd_up(struct crowd *w, bool deflate)
     if (!deflate)
         one_echo(w, &w->x.p); /* what a loop makes for the first message */
     turn_out(w->x.l);
-    const long before = in_use(w);
+    const long before = in_use();
     for (int i = 0; i < CROWD; i++) {
         peer_asks(w->x.l, w->x.s, &w->p[i], "/",
                   deflate ? "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" : "");
@@ -100,7 +84,7 @@ static void crowd_up(struct crowd *w, bool deflate)
         assert_int_equal(deflate, strstr(head, "permessage-deflate") != NULL);
     }
     turn_out(w->x.l);
-    const long each = (in_use(w) - before) / CROWD;
+    const long each = (in_use() - before) / CROWD;
     print_message("%ld bytes a connection\n", each);
     assert_in_range(each, 100, deflate ? 512 : 240);
 }
@@ -133,9 +117,9 @@ static void test_plain(void **state)
 {
     (void)state;
     crowd_up(&crowd, false);
-    const long quiet = in_use(&crowd);
+    const long quiet = in_use();
     echo_all(&crowd);
-    turn_until(crowd.x.l, in_use(&crowd) <= quiet);
+    turn_until(crowd.x.l, in_use() <= quiet);
     crowd_down(&crowd);
 }
 
@@ -143,10 +127,10 @@ static void test_deflate(void **state)
 {
     (void)state;
     crowd_up(&crowd, true);
-    const long quiet = in_use(&crowd);
+    const long quiet = in_use();
     echo_all(&crowd);
     codec_trim(); /* the codecs are the process's, and may be kept for the next message, whoever's it is */
-    turn_until(crowd.x.l, in_use(&crowd) <= quiet);
+    turn_until(crowd.x.l, in_use() <= quiet);
     crowd_down(&crowd);
 }
 

@@ -5,10 +5,11 @@
 #ifdef THRUM_URING
 #    include "poller_checks.h"
 
+#    include <liburing.h>
 #    include <sys/resource.h>
 #    include <sys/time.h>
 
-enum { STREAMS = 24, STREAM_BYTES = 200 * 1000, LARGE = 3 * 1000 * 1000 };
+enum { STREAMS = 24, STREAM_BYTES = 200 * 1000, LARGE = 3 * 1000 * 1000, RUSH = 100 };
 
 /* ---- receiving ---- */
 static void received_as_it_comes(void **state)
@@ -207,6 +208,97 @@ static void a_foreign_loop_and_no_buffers(void **state)
         }
     }
     assert_int_equal(seen, LARGE);
+}
+
+static void hear(int left)
+{
+    while (left > 0) {
+        int n = poller_wait(p, e, left < 8 ? left : 8, LONG_MS);
+        assert_in_range(n, 0, 8);
+        left -= n;
+        for (int i = 0; i < n; i++) {
+            assert_int_equal(e[i].n, 4);
+            assert_memory_equal(e[i].bytes, "rush", 4);
+        }
+    }
+}
+
+/* Many speak at once, so that there are more buffers than at first. All that was said is still to be reported
+ * when this returns, but for `taken` events. */
+static void a_rush(int fds[RUSH][2], int taken)
+{
+    for (int i = 0; i < RUSH; i++)
+        assert_int_equal(write(fds[i][1], "rush", 4), 4);
+    hear(taken);
+}
+
+static void rush_up(int fds[RUSH][2])
+{
+    for (int i = 0; i < RUSH; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds[i]), 0);
+        assert_int_equal(poller_receive(p, fds[i][0], fds[i]), 0);
+    }
+    silence();
+}
+
+static void rush_down(int fds[RUSH][2])
+{
+    for (int i = 0; i < RUSH; i++) {
+        poller_forget(p, fds[i][0]);
+        close(fds[i][0]);
+        close(fds[i][1]);
+    }
+}
+
+static void what_a_rush_took_is_given_back(void **state)
+{
+    static int fds[RUSH][2];
+    (void)state;
+    rush_up(fds);
+    const long few = fault_live_blocks();
+    poller_trim(p); /* nothing to give */
+    a_rush(fds, RUSH);
+    assert_true(fault_live_blocks() > few);
+    poller_trim(p);
+    silence();
+    assert_int_equal(fault_live_blocks(), few);
+    a_rush(fds, RUSH);
+    assert_true(fault_live_blocks() > few);
+    /* What has been read already, and not reported, is still to be. */
+    a_rush(fds, 1);
+    poller_flush(p);
+    poller_trim(p);
+    poller_trim(p);
+    hear(RUSH - 1);
+    silence();
+    assert_int_equal(fault_live_blocks(), few);
+    assert_int_equal(poller_receive(p, a[0], &one), 0);
+    say("x");
+    data_is(&one, "x");
+    rush_down(fds);
+}
+
+static int none_until;
+static int no_register(unsigned fd, unsigned op, const void *arg, unsigned n)
+{
+    return op == IORING_REGISTER_PBUF_RING && none_until-- > 0 ? -ENOMEM
+                                                               : sys_real.uring_register(fd, op, arg, n);
+}
+
+/* The kernel has no memory for the ring of buffers when it is to have it again. */
+static void no_memory_to_read_on(void **state)
+{
+    static int fds[RUSH][2];
+    (void)state;
+    rush_up(fds);
+    a_rush(fds, RUSH);
+    sys.uring_register = no_register;
+    none_until = 5;
+    poller_trim(p);
+    a_rush(fds, RUSH);
+    assert_true(none_until <= 0);
+    silence();
+    rush_down(fds);
 }
 
 /* ---- accepting ---- */
@@ -497,6 +589,8 @@ int main(void)
         TEST(stopped),
         TEST(more_data_than_buffers),
         TEST(a_foreign_loop_and_no_buffers),
+        TEST(what_a_rush_took_is_given_back),
+        TEST(no_memory_to_read_on),
         TEST(accepted_as_they_come),
         TEST(a_forgotten_listener),
         TEST(no_descriptors_left),

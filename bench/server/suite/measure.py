@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from servers import LOAD_CPU, SERVER_CPU, Running
 
-# What a run takes beside its phases: starting the server, connecting, the last messages.
-OVERHEAD, OVERHEAD_MANY = 0.4, 2.5
+# Seconds that starting a server takes, and what a slice takes beside its phases: connecting, the last messages.
+START, OPEN, OPEN_MANY = 0.3, 0.02, 1.0
 PATIENCE = 60  # seconds for one run of the load generator
 PASSES = 2  # of a round over all servers
 METRICS = ("rate", "cpu_us", "user_us", "p50_us", "p99_us", "p999_us", "rss_kib", "ratio")
@@ -17,30 +17,43 @@ METRICS = ("rate", "cpu_us", "user_us", "p50_us", "p99_us", "p999_us", "rss_kib"
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of a run's phases."""
+    """Of one process: seconds of load that count for nothing, then so many slices, each with connections of its own, and
+    the seconds of a slice's phases."""
+    settle: float
+    slices: int
     warm: float
     run: float
     share: float
 
-    @property
-    def all(self):
-        return self.warm + self.run + self.share
+    def all(self, opening):
+        beside = self.settle + opening if self.settle else 0
+        return START + beside + self.slices * (opening + self.warm + self.run + self.share)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How workloads are measured: those of few connections, and those to whose slices opening thousands adds a second."""
+    few: Times
+    many: Times
+
+    def of(self, workload):
+        return self.many if workload.many else self.few
+
+    def seconds(self, workload):
+        return self.of(workload).all(OPEN_MANY if workload.many else OPEN)
 
 
 def fits(server, workload):
     return workload.mode in server.modes and (workload.small or not server.small)
 
 
-def estimate(workloads, servers, rounds, times):
-    seconds = 0
-    for workload in workloads:
-        n = sum(fits(server, workload) for server in servers)
-        seconds += PASSES * n * rounds * (times.all + (OVERHEAD_MANY if workload.conns > 1000 else OVERHEAD))
-    return seconds
+def estimate(workloads, servers, rounds, plan):
+    return sum(PASSES * rounds * plan.seconds(workload) * sum(fits(server, workload) for server in servers)
+               for workload in workloads)
 
 
 def run_load(programs, running, workload, times):
-    """One measurement: the figures that the generator prints, and those that follow from them."""
+    """One slice: the figures that the generator prints, and those that follow from them."""
     command = [programs / "load", running.port, *workload.arguments(), "--server", running.pid, "--cpu", LOAD_CPU,
                "--server-cpu", SERVER_CPU, "--warm", times.warm, "--run", times.run, "--share", times.share]
     if running.server.raw:
@@ -60,11 +73,11 @@ def run_load(programs, running, workload, times):
     return figures
 
 
-def together(passes):
-    """One round's figures of a server: the means of its passes; samples of the processor add up."""
-    both = {key: None if None in (values := [figures[key] for figures in passes]) else statistics.mean(values)
-            for key in METRICS}
-    return passes[0] | both | {key: sum(figures[key] for figures in passes) for key in ("user", "kernel")}
+def together(slices):
+    """One round's figures of a server: the medians of its slices; samples of the processor add up."""
+    middle = {key: None if None in (values := [figures[key] for figures in slices]) else statistics.median(values)
+              for key in METRICS}
+    return slices[0] | middle | {key: sum(figures[key] for figures in slices) for key in ("user", "kernel")}
 
 
 class Cell:
@@ -104,17 +117,22 @@ class Suite:
         self.failed.append((server, workload))
 
     def measure(self, server, workload, times):
+        """The slices of one process."""
         running = Running(server, workload.mode, self.certificate)
         try:
-            return run_load(self.programs, running, workload, times)
+            if times.settle:
+                run_load(self.programs, running, workload, Times(0, 1, times.settle, times.run, 0))
+            return [run_load(self.programs, running, workload, times) for _ in range(times.slices)]
         finally:
             running.stop()
 
     def run(self, workload, rounds, times):
-        """{name: Cell} of the servers that got through all rounds. Each measurement has a process of its own: which pages of
+        """{name: Cell} of the servers that got through all rounds. Each pass has a process of its own: which pages of
         memory one gets decides how well large messages fit into the cache, and is to be luck that the median levels. Each
         round has an order of its own, for the same reason: who came before leaves the machine as it is. It goes there and
-        back, so that a machine that gets slower or faster meanwhile does so for all servers alike."""
+        back, so that a machine that gets slower or faster meanwhile does so for all servers alike. And a process is
+        measured in many slices, each with connections of its own: at 100 x 1 one set of connections differs from the next by
+        a tenth, for as long as it lasts, with a server that does nothing, too."""
         seen, there = {}, [server for server in self.servers if fits(server, workload)]
         for number in range(rounds):
             order, passes = random.Random(number).sample(there, len(there)), {}
@@ -128,7 +146,7 @@ class Suite:
 
     def one_pass(self, server, workload, times, passes, there):
         try:
-            passes.setdefault(server.name, []).append(self.measure(server, workload, times))
+            passes.setdefault(server.name, []).extend(self.measure(server, workload, times))
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             self.give_up(server, workload, error)
             there.remove(server)

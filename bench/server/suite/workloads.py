@@ -15,6 +15,10 @@ class Workload:
     def small(self):
         return self.size < 65536
 
+    @property
+    def many(self):
+        return self.conns > 1000
+
     def arguments(self):
         flags = {"tls": ["--tls"], "deflate": ["--deflate"], "broadcast": ["--broadcast"]}.get(self.mode, [])
         return ["--conns", str(self.conns), "--depth", str(self.depth), "--size", str(self.size), *flags]
