@@ -177,6 +177,8 @@ static void uring_flush(struct poller *p)
     ring_settle(u);
     if (ring_unsubmitted(u) > 0)
         ring_submit(u);
+    if (u->pool.closed) /* nothing else may tell a foreign loop to come by, and the next wait opens it */
+        wake_nudge(&p->wake);
     lock_give(&u->lock);
 }
 

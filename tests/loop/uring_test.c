@@ -295,6 +295,8 @@ static void no_memory_to_read_on(void **state)
     sys.uring_register = no_register;
     none_until = 5;
     poller_trim(p);
+    poller_flush(p);
+    assert_true(readable(poller_fd(p), LONG_MS)); /* a foreign loop is to come by */
     a_rush(fds, RUSH);
     assert_true(none_until <= 0);
     silence();
