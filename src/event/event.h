@@ -285,8 +285,8 @@ bool lconn_send_plain(struct lconn *c, thrum_kind k, const void *p, size_t n, th
  * --------------------------------------------------------------------------------------------------- */
 void spare_keep(struct thrum_loop *l, thrum_message *m); /* takes m->hold, if it is worth it */
 void spare_lend(struct thrum_loop *l, thrum_proto *p);   /* if it is about to receive a large message */
-void spares_in_use(
-    struct thrum_loop *l); /* they, and chunks, are given back once nothing has used them for a while */
+void spares_in_use(struct thrum_loop *l); /* they, chunks, and what the poller read a rush into are given back
+                                             once nothing has used them for a while */
 void spares_free(struct thrum_loop *l);
 
 /* ---- call.c

@@ -44,19 +44,13 @@ static void polls_free(struct poller *p)
     mem_free(s);
 }
 
-/* For n of something, and not much more. */
-static size_t roomy(size_t n)
-{
-    return n + n / 16 + 16;
-}
-
 /* Room for fd in the set; the new ones are silent. */
 static bool cover(struct polls *s, size_t fd)
 {
     lock_assert_held(&s->lock);
     if (fd < s->n)
         return true;
-    const size_t n = roomy(fd + 1);
+    const size_t n = poller_roomy(fd + 1);
     void **data = mem_resize(s->data, n * sizeof *data);
     if (data == NULL)
         return false;
@@ -117,11 +111,12 @@ static bool make_room(struct polls *s, size_t n)
 {
     if (n <= s->room)
         return true;
-    struct pollfd *copy = mem_resize(s->copy, roomy(n) * sizeof *copy);
+    n = poller_roomy(n);
+    struct pollfd *copy = mem_resize(s->copy, n * sizeof *copy);
     if (copy == NULL)
         return false;
     s->copy = copy;
-    s->room = roomy(n);
+    s->room = n;
     return true;
 }
 

@@ -29,6 +29,12 @@ struct poller {
     struct alarm alarm; /* made at first use */
 };
 
+/* How long a table for n descriptors is to be: little more, as each idle connection pays for it. */
+static inline size_t poller_roomy(size_t n)
+{
+    return n + n / 16 + 16;
+}
+
 /* What poll(2), or a request for it, answers. */
 static inline unsigned poller_from_poll(int e)
 {

@@ -37,7 +37,7 @@ bool ring_cover(struct uring *u, int fd)
 {
     if ((size_t)fd < u->n)
         return true;
-    const size_t n = (size_t)fd + (size_t)fd / 16 + 16;
+    const size_t n = poller_roomy((size_t)fd + 1);
     struct entry *set = mem_resize(u->set, n * sizeof *set);
     if (set == NULL)
         return false;
