@@ -8,17 +8,18 @@ from dataclasses import dataclass
 
 from servers import LOAD_CPU, SERVER_CPU, Running
 
-# Seconds that starting a server takes, and what a slice takes beside its phases: connecting, the last messages.
-START, OPEN, OPEN_MANY = 0.3, 0.02, 1.0
+# Seconds that starting a server takes, and what a slice takes beside its phases: connecting, the last messages, the wait
+# until the server has done with them.
+START, OPEN, OPEN_MANY = 0.3, 0.05, 1.5
 PATIENCE = 60  # seconds for one run of the load generator
-PASSES = 2  # of a round over all servers
+PASSES = 2  # of a round, each with processes of its own
 METRICS = ("rate", "cpu_us", "user_us", "p50_us", "p99_us", "p999_us", "rss_kib", "ratio")
 
 
 @dataclass(frozen=True)
 class Times:
-    """Of one process: seconds of load that count for nothing, then so many slices, each with connections of its own, and
-    the seconds of a slice's phases."""
+    """Of one process: seconds of load that count for nothing, and of a slice's phases; so many slices, each with
+    connections of its own."""
     settle: float
     slices: int
     warm: float
@@ -77,7 +78,8 @@ def together(slices):
     """One round's figures of a server: the medians of its slices; samples of the processor add up."""
     middle = {key: None if None in (values := [figures[key] for figures in slices]) else statistics.median(values)
               for key in METRICS}
-    return slices[0] | middle | {key: sum(figures[key] for figures in slices) for key in ("user", "kernel")}
+    both = {key: sum(figures[key] for figures in slices) for key in ("user", "kernel")}
+    return slices[0] | middle | both | {"slices": slices}
 
 
 class Cell:
@@ -99,12 +101,15 @@ class Cell:
 
 
 def paired(mine, other, metric):
-    """The median of the rounds' ratios: what disturbs the machine meets neighbours in a round alike."""
+    """The median of the rounds' ratios, each of which is the median of its slices' own: what disturbs the machine meets
+    neighbours alike, and the slices of one turn are seconds apart."""
     if mine.value(metric) is None or not other.value(metric):
         return None
     if metric == "user_us":
         return mine.value(metric) / other.value(metric)
-    return statistics.median(a[metric] / b[metric] for a, b in zip(mine.runs, other.runs) if b[metric])
+    return statistics.median(
+        statistics.median(a[metric] / b[metric] for a, b in zip(one["slices"], two["slices"]) if b[metric])
+        for one, two in zip(mine.runs, other.runs))
 
 
 class Suite:
@@ -116,37 +121,66 @@ class Suite:
         print(f"\nno figures for {server.name} in {workload.title}: {why}", file=sys.stderr)
         self.failed.append((server, workload))
 
-    def measure(self, server, workload, times):
-        """The slices of one process."""
+    def run(self, workload, rounds, times):
+        """{name: Cell} of the servers that got through all rounds. Each pass has processes of its own: which pages of
+        memory one gets decides how well large messages fit into the cache, and is to be luck that the median levels. All of
+        them are there at once, and take turns slice by slice, there and back, so that a machine that gets slower or faster
+        meanwhile does so for all alike. Each pair of turns has an order of its own: who came before leaves the machine as it
+        is. And each slice has connections of its own: at 100 x 1 one set of them differs from the next by a tenth, for as
+        long as it lasts, with a server that does nothing, too."""
+        seen, there = {}, [server for server in self.servers if fits(server, workload)]
+        for number in range(rounds):
+            dice, slices = random.Random(number), {}
+            for _ in range(PASSES):
+                self.one_pass(workload, number, times, dice, there, slices)
+            for server in there:
+                seen.setdefault(server.name, []).append(together(slices[server.name]))
+        return {server.name: Cell(server, seen[server.name]) for server in there}
+
+    def one_pass(self, workload, number, times, dice, there, slices):
+        """Processes from their start to their end. A server that fails leaves `there`."""
+        running, order = {}, []
+
+        def in_turn(does):
+            for server in order:
+                if server not in there:
+                    continue
+                self.progress(workload, number, server)
+                try:
+                    does(server)
+                except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+                    self.give_up(server, workload, error)
+                    there.remove(server)
+
+        def start(server):
+            running[server.name] = self.start(server, workload, times)
+
+        def measure(server):
+            slices.setdefault(server.name, []).append(self.slice(running[server.name], workload, times))
+
+        try:
+            order = dice.sample(there, len(there))
+            in_turn(start)
+            for turn in range(times.slices):
+                order = order[::-1] if turn % 2 else dice.sample(there, len(there))
+                in_turn(measure)
+        finally:
+            for process in running.values():
+                process.stop()
+
+    def start(self, server, workload, times):
         running = Running(server, workload.mode, self.certificate)
         try:
             if times.settle:
                 run_load(self.programs, running, workload, Times(0, 1, times.settle, times.run, 0))
-            return [run_load(self.programs, running, workload, times) for _ in range(times.slices)]
-        finally:
+                running.settle()
+        except BaseException:
             running.stop()
+            raise
+        return running
 
-    def run(self, workload, rounds, times):
-        """{name: Cell} of the servers that got through all rounds. Each pass has a process of its own: which pages of
-        memory one gets decides how well large messages fit into the cache, and is to be luck that the median levels. Each
-        round has an order of its own, for the same reason: who came before leaves the machine as it is. It goes there and
-        back, so that a machine that gets slower or faster meanwhile does so for all servers alike. And a process is
-        measured in many slices, each with connections of its own: at 100 x 1 one set of connections differs from the next by
-        a tenth, for as long as it lasts, with a server that does nothing, too."""
-        seen, there = {}, [server for server in self.servers if fits(server, workload)]
-        for number in range(rounds):
-            order, passes = random.Random(number).sample(there, len(there)), {}
-            for server in order + order[::-1]:
-                if server in there:
-                    self.progress(workload, number, server)
-                    self.one_pass(server, workload, times, passes, there)
-            for server in there:
-                seen.setdefault(server.name, []).append(together(passes[server.name]))
-        return {server.name: Cell(server, seen[server.name]) for server in there}
-
-    def one_pass(self, server, workload, times, passes, there):
-        try:
-            passes.setdefault(server.name, []).extend(self.measure(server, workload, times))
-        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-            self.give_up(server, workload, error)
-            there.remove(server)
+    def slice(self, running, workload, times):
+        """The next server finds a processor that has done with this one's connections."""
+        figures = run_load(self.programs, running, workload, times)
+        running.settle()
+        return figures
