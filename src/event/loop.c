@@ -20,6 +20,7 @@
  * writing, stays in the processor's cache. Not where callbacks take their time: the first would wait for all.
  */
 enum { SENDS_TOGETHER = 16, SLOW_NS = 20000 };
+enum { CACHE_LINE = 64 };
 
 /* A pointer to anything of ours has its low bits free. */
 void *source_of(const void *p, enum source s)
@@ -37,7 +38,7 @@ void loop_free_parts(struct thrum_loop *l)
     poller_free(l->poller);
     lock_destroy(&l->box_lock);
     mem_free(l->slots);
-    mem_free(l->hot);
+    mem_free(l->hot_block);
     mem_free(l);
 }
 
@@ -46,9 +47,10 @@ static thrum_status set_up(struct thrum_loop *l, thrum_error *err)
     int e = lock_init(&l->box_lock);
     if (e)
         return error_os(err, THRUM_E_SYSTEM, e, "no lock for the loop");
-    l->hot = mem_alloc(LOOP_HOT + 1);
-    if (!l->hot)
+    l->hot_block = mem_alloc(LOOP_HOT + 1 + CACHE_LINE);
+    if (!l->hot_block)
         return error_set(err, THRUM_E_MEMORY, "no memory for a loop");
+    l->hot = l->hot_block + (-(uintptr_t)l->hot_block & (CACHE_LINE - 1));
     e = poller_new_loop(&l->poller, NULL);
     if (e == EINVAL || e == ENOSYS)
         return error_set(

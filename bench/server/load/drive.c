@@ -166,8 +166,8 @@ static void advance(struct outcome *o, int64_t now)
         enter(PHASE_RUN, o->begin.at);
         break;
     case PHASE_RUN:
-        if (spent(now) < opt.run)
-            break;
+        if (spent(now) < opt.run || seen.messages < conn_count)
+            break; /* one that answers all together takes a turn of all for anything to be back */
         after_run(o);
         o->sampled = meter_sample_begin();
         enter(o->sampled ? PHASE_SHARE : PHASE_DRAIN, now_ns());
