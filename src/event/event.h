@@ -64,6 +64,8 @@ struct thrum_loop {
     struct poller *poller;
     bool reads_itself; /* the poller does */
     bool foreign;      /* its descriptor has been asked for */
+    bool more;         /* behind the message that is shown its read has at least as much again */
+    bool held;         /* for that the kernel holds back the end of what was answered */
     uint8_t *hot,
         *hot_block; /* begins on a cache line: so the kernel copies faster; the memory that it lies in */
     struct wheel conns, others;
@@ -277,6 +279,7 @@ thrum_status lconn_send(struct lconn *c, thrum_kind k, const thrum_slice *v, siz
 thrum_status lconn_send_shared(struct lconn *c, struct shared *s);
 void lconn_write(struct lconn *c); /* out, then what the proto has; never waits */
 size_t lconn_pending(const struct lconn *c);
+void lconn_push(struct lconn *c);                      /* what the kernel holds back for more */
 void chunks_trim(struct thrum_loop *l, unsigned left); /* so many stay in stock */
 void chunk_drop(struct lconn *c);
 bool chunk_send(struct lconn *c);

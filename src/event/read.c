@@ -60,12 +60,16 @@ static size_t take_quickly(struct lconn *c, uint8_t *d, size_t n)
         uint8_t kept = d[at];
         d[at] = 0;
         if (fn) {
+            l->more = n - at >= used;
             gate_out(l);
             fn((thrum_conn *)(void *)c, &m, w->arg);
             gate_in(l);
         }
         d[at] = kept;
     }
+    l->more = false;
+    if (l->held)
+        lconn_push(c);
     return at;
 }
 

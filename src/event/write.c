@@ -9,6 +9,8 @@
 #include "wire/mask.h"
 #include "wire/utf8.h"
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 enum {
@@ -90,17 +92,33 @@ void chunks_trim(struct thrum_loop *l, unsigned left)
 /* ---- writing
  * ---------------------------------------------------------------------------------------------------- */
 
+/* Large answers to messages of one read go with MSG_MORE: segments are filled by the next one, instead of
+ * each answer ending in a segment of a few bytes. */
 static ssize_t write_once(struct lconn *c, struct iovec *v, int n)
 {
     if (c->stream)
         return c->stream->ops->write(c->stream, v, n);
+    struct thrum_loop *l = c->home->loop;
+    const bool more = c->busy && l->more;
+    const int flags = SEND_FLAGS | (more ? MSG_MORE : 0);
     ssize_t r;
     struct msghdr m = {.msg_iov = v, .msg_iovlen = (size_t)n};
     do
-        r = n == 1 ? sys.send(c->fd, v->iov_base, v->iov_len, SEND_FLAGS)
-                   : sys.sendmsg(c->fd, &m, SEND_FLAGS);
+        r = n == 1 ? sys.send(c->fd, v->iov_base, v->iov_len, flags) : sys.sendmsg(c->fd, &m, flags);
     while (r < 0 && errno == EINTR);
+    if (c->busy && r > 0)
+        l->held = more;
     return r < 0 ? -errno : r;
+}
+
+/* No more answers have come: setting TCP_NODELAY lets what was held back go, also where it was set (tcp(7)).
+ */
+void lconn_push(struct lconn *c)
+{
+    const int on = 1;
+    c->home->loop->held = false;
+    if (!c->out && c->fd >= 0) /* else a write without MSG_MORE follows in this turn, or its end was one */
+        (void)sys.setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 /* How much was taken; 0 also where nothing can be written any more: why it ended is first looked for in what

@@ -2,11 +2,15 @@
  * where the peer does not read. */
 #include "secure.h"
 #include "wire/frame.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 /* ---- calls of the system, counted and made to fail ---- */
 
 static struct wire {
     int calls;     /* of send and sendmsg */
+    int more;      /* of these with MSG_MORE */
+    int pushes;    /* TCP_NODELAY was set */
     int fails, of; /* so many more of them fail, with this errno */
     size_t most;   /* bytes that each takes at most; 0: all */
 } wire;
@@ -25,6 +29,7 @@ static ssize_t counted_send(int fd, const void *p, size_t n, int flags)
 {
     if (wire_fails())
         return -1;
+    wire.more += (flags & MSG_MORE) != 0;
     return sys_real.send(fd, p, wire.most && n > wire.most ? wire.most : n, flags);
 }
 
@@ -32,6 +37,7 @@ static ssize_t counted_sendmsg(int fd, const struct msghdr *m, int flags)
 {
     if (wire_fails())
         return -1;
+    wire.more += (flags & MSG_MORE) != 0;
     struct msghdr one = *m;
     struct iovec v = m->msg_iov[0];
     if (wire.most) {
@@ -42,9 +48,16 @@ static ssize_t counted_sendmsg(int fd, const struct msghdr *m, int flags)
     return sys_real.sendmsg(fd, &one, flags);
 }
 
+static int counted_setsockopt(int fd, int level, int name, const void *v, socklen_t n)
+{
+    wire.pushes += level == IPPROTO_TCP && name == TCP_NODELAY;
+    return sys_real.setsockopt(fd, level, name, v, n);
+}
+
 static void wire_counts(void)
 {
     wire = (struct wire){0};
+    sys.setsockopt = counted_setsockopt;
     sys.send = counted_send;
     sys.sendmsg = counted_sendmsg;
 }
@@ -165,6 +178,46 @@ static void test_one_call_for_all_of_a_turn(void **state)
     peer_get(x.l, &x.p, got, sizeof got);
     assert_int_equal(wire.calls, 1);
     assert_int_equal(thrum_conn_pending(x.spy.c), 0);
+    stage_down(&x);
+}
+
+enum { LARGE = 9000 };
+static void answer_at_length(struct spy *s, thrum_conn *c, const thrum_message *m)
+{
+    (void)s;
+    if (m->data[0] == '?')
+        assert_status(thrum_send(c, THRUM_BINARY, pattern, LARGE), THRUM_OK);
+}
+
+/* Large answers to messages of one read fill segments together; what is held back for that goes when no more
+ * answers come, and not only when the kernel loses patience. */
+static void test_large_answers_of_one_read(void **state)
+{
+    static const struct {
+        const char *said;
+        int answers, more, pushes;
+    } cases[] = {{"?", 1, 0, 0},   {"???", 3, 2, 0}, {"??.", 2, 2, 1},
+                 {"?..", 1, 1, 1}, {".?", 1, 0, 0},  {"...", 0, 0, 0}};
+    struct stage x = {.spy = {.on_message = answer_at_length}};
+    (void)state;
+    fill_pattern();
+    stage_up(&x, NULL);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        uint8_t said[64];
+        size_t n = 0;
+        for (const char *p = cases[i].said; *p; p++)
+            n += frame_of(said + n, 0x81, p, 1, true);
+        const unsigned before = x.spy.messages;
+        wire_counts();
+        peer_give(x.l, &x.p, said, n);
+        turn_until(x.l, x.spy.messages == before + strlen(cases[i].said));
+        for (int a = 0; a < cases[i].answers; a++)
+            hears_pattern(&x, 0x82, LARGE);
+        assert_int_equal(wire.calls, cases[i].answers);
+        assert_int_equal(wire.more, cases[i].more);
+        assert_int_equal(wire.pushes, cases[i].pushes);
+        sys = sys_real;
+    }
     stage_down(&x);
 }
 
@@ -661,6 +714,7 @@ int main(void)
         clean_test(test_sizes_in_a_callback),
         clean_test(test_sizes_of_a_client),
         clean_test(test_one_call_for_all_of_a_turn),
+        clean_test(test_large_answers_of_one_read),
         clean_test(test_many_in_one_turn),
         clean_test(test_parts),
         clean_test(test_huge_in_parts),
