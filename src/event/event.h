@@ -62,12 +62,12 @@ struct thrum_loop {
     _Atomic bool stop;
     int64_t now;
     struct poller *poller;
-    bool reads_itself; /* the poller does */
-    bool foreign;      /* its descriptor has been asked for */
-    bool more;         /* behind the message that is shown its read has at least as much again */
-    bool held;         /* for that the kernel holds back the end of what was answered */
-    uint8_t *hot,
-        *hot_block; /* begins on a cache line: so the kernel copies faster; the memory that it lies in */
+    bool reads_itself;  /* the poller does */
+    bool foreign;       /* its descriptor has been asked for */
+    bool more;          /* behind the message that is shown its read has at least as much again */
+    bool held;          /* for that the kernel holds back the end of what was answered */
+    uint8_t *hot_block; /* the memory that hot lies in, */
+    uint8_t *hot;       /* ... from a cache line on: so the kernel copies faster */
     struct wheel conns, others;
     struct lconn **slots; /* by the low bits of their ids; NULL: free */
     uint32_t nslots, free_slot, nconns;
