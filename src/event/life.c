@@ -467,6 +467,7 @@ void lconn_goodbye(struct lconn *c, uint16_t code)
     if (!p || has_ended(c))
         return;
     proto_goodbye(p, code);
+    c->home->loop->more = false; /* it may be a callback that ends the program: nothing comes behind this */
     lconn_write(c);
     if (!has_ended(c) && !registry_lingers())
         drain_in(c);

@@ -1,6 +1,7 @@
 /* write.c: messages to the wire. What a connection sends during a turn is put together in a chunk and leaves
  * in one system call, at the end of its own event or of the turn; a large payload leaves at once, from where
- * it is. Only what the kernel does not take goes to a proto's outbox. */
+ * it is, but for a last segment that the next answer may fill. Only what the kernel does not take goes to a
+ * proto's outbox. */
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/sys.h"

@@ -221,6 +221,38 @@ static void test_large_answers_of_one_read(void **state)
     stage_down(&x);
 }
 
+static void say_goodbye(struct spy *s, thrum_conn *c, const thrum_message *m)
+{
+    answer_at_length(s, c, m);
+    if (m->data[0] == 'c')
+        assert_status(thrum_close(c, 1000, NULL), THRUM_OK);
+    lconn_goodbye((struct lconn *)(void *)c, 1001);
+    const struct thrum_loop *l = ((struct lconn *)(void *)c)->home->loop;
+    assert_false(l->held || l->more);
+}
+
+/* A callback that ends the program does not come back to push anything. */
+static void test_a_goodbye_is_not_held_back(void **state)
+{
+    static const char *const said[] = {"..", "?.", "c."};
+    (void)state;
+    fill_pattern();
+    for (size_t i = 0; i < COUNT(said); i++) {
+        struct stage x = {.spy = {.on_message = say_goodbye}};
+        uint8_t two[32];
+        stage_up(&x, NULL);
+        size_t n = frame_of(two, 0x81, said[i], 1, true);
+        n += frame_of(two + n, 0x81, said[i] + 1, 1, true);
+        wire_counts();
+        peer_give(x.l, &x.p, two, n);
+        if (said[i][0] == '?')
+            hears_pattern(&x, 0x82, LARGE);
+        peer_hears_close(x.l, &x.p, said[i][0] == 'c' ? 1000 : 1001);
+        sys = sys_real;
+        stage_down(&x);
+    }
+}
+
 /* More connections send in one turn than there may be chunks: those that waited longest leave first. */
 enum { MANY = 3 * CHUNKS_MAX };
 static thrum_conn *all[MANY];
@@ -715,6 +747,7 @@ int main(void)
         clean_test(test_sizes_of_a_client),
         clean_test(test_one_call_for_all_of_a_turn),
         clean_test(test_large_answers_of_one_read),
+        clean_test(test_a_goodbye_is_not_held_back),
         clean_test(test_many_in_one_turn),
         clean_test(test_parts),
         clean_test(test_huge_in_parts),

@@ -141,7 +141,7 @@ class Suite:
         """Processes from their start to their end. A server that fails leaves `there`."""
         running, order = {}, []
 
-        def in_turn(does):
+        def in_turn(order, does):
             for server in order:
                 if server not in there:
                     continue
@@ -159,11 +159,10 @@ class Suite:
             slices.setdefault(server.name, []).append(self.slice(running[server.name], workload, times))
 
         try:
-            order = dice.sample(there, len(there))
-            in_turn(start)
+            in_turn(dice.sample(there, len(there)), start)
             for turn in range(times.slices):
                 order = order[::-1] if turn % 2 else dice.sample(there, len(there))
-                in_turn(measure)
+                in_turn(order, measure)
         finally:
             for process in running.values():
                 process.stop()
